@@ -1,0 +1,32 @@
+"""Where the states kept for the backward pass lie: here, in a list on the state's own device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from symadj.forward.trajectory import Step
+
+
+@dataclass(slots=True)
+class Snapshots:
+    """States of a trajectory, the same number for every step.
+
+    Attributes
+    ----------
+    per_step : int
+        States kept of each step: 1, its first, or all s stage states.
+    tensors : sequence of Tensor, shape (n,)
+        Those of the first step, then those of the second, and so on.
+    """
+
+    per_step: int
+    tensors: list[Tensor] = field(default_factory=list)
+
+    def keep(self, step: Step, stage_states: Sequence[Tensor]) -> None:  # noqa: ARG002
+        """Keep the stage states of a step (its first only, where that is all that is given)."""
+        self.tensors.extend(stage_states)
+
+    def of_step(self, index: int) -> Sequence[Tensor]:
+        """Return what was kept of a step."""
+        return self.tensors[index * self.per_step : (index + 1) * self.per_step]

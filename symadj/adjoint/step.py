@@ -1,0 +1,162 @@
+"""One Runge-Kutta step transposed: `symadj.forward.step` read backwards.
+
+With ``λ`` the adjoint state (∂L/∂y), ``μ_i`` the cotangent of the slope ``k_i`` and ``g`` that of an
+output ``y_n + h Σ_i w_i(θ) k_i`` inside the step::
+
+    μ_i = h ( b_i λ_{n+1} + Σ_{j>i} a_ji ℓ_j + Σ_out w_i(θ) g )      ℓ_i = (∂f/∂y)_iᵀ μ_i
+    λ_n = λ_{n+1} + Σ_i ℓ_i + Σ_out g
+
+It divides by no ``b_i``. With ``μ_i = h b_i Λ_i`` it is the symplectic partner of the tableau,
+``b_i â_ij + b̂_j a_ji = b_i b̂_j`` (Sanz-Serna, SIAM Review 58(1), 2016, doi:10.1137/151002769;
+Matsubara, Miyatake & Yaguchi, NeurIPS 2021, arXiv:2102.09750).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.times import TimeGradient
+from symadj.forward.weights import Weights
+from symadj.tableaus import ButcherTableau
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCotangents:
+    """Cotangents of the outputs inside a step.
+
+    Attributes
+    ----------
+    cotangents : Tensor, shape (k, n)
+    weights : Tensor, shape (k, s + 1)
+        ``h w_i(θ)`` of each output, the end slope's in the last column.
+    """
+
+    cotangents: Tensor
+    weights: Tensor
+
+    def of_slope(self, i: int) -> Tensor:
+        """Return what they contribute to the cotangent of slope ``i`` (-1: the end slope)."""
+        return torch.mv(self.cotangents.T, self.weights[:, i])
+
+
+class AdjointSlopes:
+    """What the stages of one step hand on to the adjoint state, one above the other.
+
+    Attributes
+    ----------
+    all : Tensor, shape (s, n)
+        Row ``i`` is ``ℓ_i``.
+    rows : tuple of Tensor, shape (n,)
+        Views of its rows.
+    after : list of Tensor, shape (n, s - 1 - i)
+        ``ℓ_{i+1} .. ℓ_{s-1}`` as columns, views too.
+    """
+
+    __slots__ = ("after", "all", "rows")
+
+    def __init__(self, y: Tensor, num_stages: int) -> None:
+        self.all = y.new_empty(num_stages, y.numel())
+        self.rows = self.all.unbind()
+        self.after = [self.all[i + 1 :].T for i in range(num_stages)]
+
+
+@dataclass(frozen=True, slots=True)
+class StepAdjoint:
+    """What transposes the steps of one trajectory.
+
+    Attributes
+    ----------
+    tableau : ButcherTableau
+    weights : Weights
+    slopes : AdjointSlopes
+    pullback : Pullback
+    time_gradient : TimeGradient or None
+        Where time's gradient is collected, if it is wanted.
+    """
+
+    tableau: ButcherTableau
+    weights: Weights
+    slopes: AdjointSlopes
+    pullback: Pullback
+    time_gradient: TimeGradient | None
+
+    def pull(
+        self, index: int, node: float, h: float, t: Tensor, y: Tensor, cotangent: Tensor
+    ) -> Tensor | None:
+        """Return ``ℓ = (∂f/∂y)ᵀ μ`` of one slope, or None for zero; its gradients are collected.
+
+        Parameters
+        ----------
+        index : int
+            Which step the slope belongs to.
+        node : float
+            Its ``c_i``.
+        h : float
+            The step's size.
+        t : Tensor, shape ()
+        y, cotangent : Tensor, shape (n,)
+            Where ``f`` was evaluated, and ``μ``.
+        """
+        pulled = self.pullback(t, y, cotangent)
+        if self.time_gradient is not None:
+            self.time_gradient.add_stage(index, node, h, pulled, cotangent)
+        return pulled.state
+
+
+def adjoint_step(
+    adjoint: StepAdjoint,
+    index: int,
+    h: float,
+    times: Sequence[Tensor],
+    stage_states: Sequence[Tensor],
+    adjoint_state: Tensor,
+    inside: OutputCotangents | None = None,
+    handed_on: Tensor | None = None,
+) -> Tensor:
+    """Carry the adjoint state across one step, from its end to its start.
+
+    Parameters
+    ----------
+    adjoint : StepAdjoint
+        Its weights are those of the step's size.
+    index : int
+        Which step this is.
+    h : float
+        Step size.
+    times : sequence of Tensor, shape ()
+        Times of the slopes.
+    stage_states : sequence of Tensor, shape (n,)
+        ``Y_0 .. Y_{s-1}``.
+    adjoint_state : Tensor, shape (n,)
+        ``λ_{n+1}``.
+    inside : OutputCotangents, optional
+        Cotangents of the outputs inside the step.
+    handed_on : Tensor, shape (n,), optional
+        Cotangent of ``k_0`` that stems from the step before, whose end slope it is.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        ``λ_n``.
+    """
+    tableau, weights, slopes = adjoint.tableau, adjoint.weights, adjoint.slopes
+    for i in reversed(range(weights.num_stages)):
+        cotangent = torch.addmv(
+            adjoint_state, slopes.after[i], weights.a_column[i], beta=h * float(tableau.b[i])
+        )
+        if inside is not None:
+            cotangent += inside.of_slope(i)
+        if handed_on is not None and i == 0:
+            cotangent += handed_on
+        pulled = adjoint.pull(
+            index, float(tableau.c[i]), h, times[i], stage_states[i], cotangent
+        )
+        if pulled is None:
+            slopes.rows[i].zero_()
+        else:
+            slopes.rows[i].copy_(pulled)
+    total = slopes.all.sum(0).add_(adjoint_state)
+    return total if inside is None else total.add_(inside.cotangents.sum(0))

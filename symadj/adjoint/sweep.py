@@ -1,0 +1,147 @@
+"""The backward pass: the adjoint state carried from the last step to the first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.snapshots import Snapshots
+from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, adjoint_step
+from symadj.adjoint.times import TimeGradient, output_time_gradient
+from symadj.forward.field import Field
+from symadj.forward.solve import Integration
+from symadj.forward.step import Slopes, rk_stages
+from symadj.forward.trajectory import Stats, Step, StepGrid
+from symadj.forward.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """What a backward pass returns.
+
+    Attributes
+    ----------
+    y0 : Tensor, shape (n,)
+    params : list of Tensor
+    times : Tensor, shape (T,), or None
+        Of the output times, where they are free of the grid.
+    knots : Tensor, shape (K,), or None
+        Of what the steps hang on: the grid points, or the initial time.
+    """
+
+    y0: Tensor
+    params: list[Tensor]
+    times: Tensor | None
+    knots: Tensor | None
+
+
+def adjoint_sweep(
+    ivp: Integration,
+    steps: StepGrid,
+    snapshots: Snapshots,
+    y_end: Tensor,
+    cotangents: Tensor,
+    params: Sequence[Tensor],
+    stats: Stats,
+    *,
+    knots: Tensor | None = None,
+    output_slopes: Tensor | None = None,
+) -> Gradients:
+    """Pull the cotangents of the outputs back to the initial state, the parameters and time.
+
+    Parameters
+    ----------
+    ivp : Integration
+    steps : sequence of Step
+        Accepted steps of the forward solve.
+    snapshots : Snapshots
+        What was kept of them.
+    y_end : Tensor, shape (n,)
+        State at the end of the last step.
+    cotangents : Tensor, shape (T, n)
+        ∂L/∂ys.
+    params : sequence of Tensor
+    stats : Stats
+        Its backward fields are written.
+    knots : Tensor, shape (K,), optional
+        Given where time's gradient is wanted: the grid points, or the initial time alone.
+    output_slopes : Tensor, shape (T, n), optional
+        Given where the output times have a gradient of their own: dy/dt at each.
+
+    Returns
+    -------
+    Gradients
+    """
+    nfe_before = ivp.field.nfe
+    clock = ivp.clock(y_end)
+    weights = Weights(ivp.tableau, y_end)
+    pullback = Pullback(ivp.field, params, want_time=knots is not None)
+    time_gradient = None
+    if knots is not None:
+        time_gradient = TimeGradient(knots, is_grid=not ivp.step_sizes.is_adaptive)
+    slopes = AdjointSlopes(y_end, weights.num_stages)
+    adjoint = StepAdjoint(ivp.tableau, weights, slopes, pullback, time_gradient)
+
+    adjoint_state = torch.zeros_like(y_end)
+    y_next, next_shares = y_end, False
+    inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
+    for index in reversed(range(len(steps))):
+        step, h = steps[index], steps[index].stretch.h
+        times = clock(step.stretch)
+        before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
+        if inside is not None and ivp.interpolant.uses_end_slope and not next_shares:
+            pulled = adjoint.pull(index, 1.0, h, times[-1], y_next, inside.of_slope(-1))
+            if pulled is not None:
+                adjoint_state = adjoint_state + pulled
+        if step.has_end_output:
+            adjoint_state = adjoint_state + cotangents[step.outputs.stop - 1]
+        handed_on = None
+        if step.shares_first_slope and before is not None and ivp.interpolant.uses_end_slope:
+            handed_on = before.of_slope(-1)
+        weights.scale(h)
+        stage_states = snapshots.of_step(index)
+        if snapshots.per_step < weights.num_stages:
+            stage_states = _replay(ivp.field, weights, stage_states[0], times)
+        y_next, next_shares = stage_states[0], step.shares_first_slope
+        adjoint_state = adjoint_step(
+            adjoint, index, h, times, stage_states, adjoint_state, inside, handed_on
+        )
+        inside = before
+    stats.nfe_backward = ivp.field.nfe - nfe_before
+    stats.nvjp = pullback.num_calls
+    stats.num_replayed = stats.nfe_backward - stats.nvjp
+
+    times_gradient = None
+    if output_slopes is not None:
+        times_gradient = output_time_gradient(cotangents, output_slopes)
+        if time_gradient is not None:
+            time_gradient.add_outputs(steps, times_gradient)
+    return Gradients(
+        y0=adjoint_state + cotangents[0],
+        params=pullback.param_gradients,
+        times=times_gradient,
+        knots=None if time_gradient is None else time_gradient.knots,
+    )
+
+
+def _replay(
+    field: Field, weights: Weights, y: Tensor, times: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """Make the stage states of a step again; the slopes are gone when this returns."""
+    slopes = Slopes(y, weights.num_stages)
+    slopes.columns[0].copy_(field(times[0], y))
+    stage_states: list[Tensor] = []
+    rk_stages(field, weights, slopes, y, times, weights.num_stages - 1, stage_states)
+    return stage_states
+
+
+def _output_cotangents(
+    ivp: Integration, step: Step, cotangents: Tensor
+) -> OutputCotangents | None:
+    thetas = step.interior_thetas
+    if not thetas:
+        return None
+    weights = ivp.interpolant.weights(thetas, step.stretch.h, cotangents)
+    return OutputCotangents(cotangents[step.interior_outputs], weights)

@@ -1,0 +1,65 @@
+"""The vector field on flat states: the one place where the caller's ``f`` is called."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor
+
+from symadj.errors import InvalidSlopeError
+from symadj.state import Packing
+from symadj.types import VectorField
+
+
+Inspector: TypeAlias = Callable[["Field", Tensor, Tensor], Tensor]
+
+
+class Field:
+    """``f`` on flat states, counted.
+
+    Parameters
+    ----------
+    func : callable
+        The caller's ``f(t, y)``.
+    packing : Packing
+        The form in which ``func`` wants its state.
+
+    Attributes
+    ----------
+    nfe : int
+        Number of evaluations so far.
+    inspector : callable or None
+        Makes the next evaluation in this field's place, once, and may look at how it was made.
+    """
+
+    __slots__ = ("func", "inspector", "nfe", "packing")
+
+    def __init__(self, func: VectorField, packing: Packing) -> None:
+        self.func = func
+        self.packing = packing
+        self.nfe = 0
+        self.inspector: Inspector | None = None
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """Evaluate ``f``.
+
+        Parameters
+        ----------
+        t : Tensor, shape ()
+        y : Tensor, shape (n,)
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            The slope, in the dtype in which ``f`` returned it (under autocast not the state's).
+        """
+        if self.inspector is not None:
+            inspector, self.inspector = self.inspector, None
+            return inspector(self, t, y)
+        self.nfe += 1
+        slope = self.packing.pack_slope(self.func(t, self.packing.unpack(y)))
+        if slope.is_complex() and not y.is_complex():
+            raise InvalidSlopeError(
+                f"f returned {slope.dtype} for a state of {y.dtype}: its imaginary part would be "
+                f"lost. Make y0 complex, or return a real slope."
+            )
+        return slope

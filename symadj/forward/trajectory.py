@@ -1,0 +1,106 @@
+"""What a solve leaves behind: the steps it took, and what it cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The piece of the time axis that one step covers, and how ``f`` is asked at its ends.
+
+    Attributes
+    ----------
+    t0, t1 : float
+        Where it starts and ends.
+    h : float
+        The step size as it is used, ``t1 - t0`` up to rounding; negative where time runs backwards.
+    first_side, end_side : int
+        Whether the first slope, and the stages at ``t1``, are evaluated one representable number
+        before (-1) or after (+1) their time, as seen in the direction of integration, or at it (0).
+        So a step need not look across a discontinuity at its ends.
+    """
+
+    t0: float
+    t1: float
+    h: float
+    first_side: int
+    end_side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One accepted step: all that is needed to take it again, to the bit.
+
+    Attributes
+    ----------
+    stretch : Stretch
+    shares_first_slope : bool
+        Whether its first slope is the end slope of the step before.
+    first_output : int
+        Index of the first output time in ``(t0, t1]``.
+    thetas : tuple of float
+        Where in the step the outputs from ``first_output`` on lie, in ``(0, 1]``, increasing.
+    """
+
+    stretch: Stretch
+    shares_first_slope: bool
+    first_output: int
+    thetas: tuple[float, ...]
+
+    @property
+    def has_end_output(self) -> bool:
+        """Whether an output lies exactly at the step's end, where it is the next state itself."""
+        return bool(self.thetas) and self.thetas[-1] == 1.0
+
+    @property
+    def interior_thetas(self) -> tuple[float, ...]:
+        """Where the outputs lie that are strictly inside the step."""
+        return self.thetas[:-1] if self.has_end_output else self.thetas
+
+    @property
+    def outputs(self) -> slice:
+        """Indices of all its outputs."""
+        return slice(self.first_output, self.first_output + len(self.thetas))
+
+    @property
+    def interior_outputs(self) -> slice:
+        """Indices of the outputs that are strictly inside the step."""
+        return slice(self.first_output, self.first_output + len(self.interior_thetas))
+
+
+StepGrid = Sequence[Step]
+"""The accepted steps of a solve, in order."""
+
+KeepStep = Callable[[Step, Sequence[Tensor]], None]
+"""Told of every accepted step and its stage states: what of them is kept is not the loop's affair."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a solve cost; the fields of the backward pass are filled when it has run.
+
+    Attributes
+    ----------
+    nfe_forward : int
+        Evaluations of ``f`` in the forward solve.
+    num_accepted, num_rejected : int
+        Steps of the forward solve.
+    snapshot_bytes : int
+        Memory of the states that are kept for the backward pass.
+    nfe_backward : int
+        Evaluations of ``f`` in the latest backward pass: those with a graph and the replayed.
+    nvjp : int
+        Vector-Jacobian products of ``f`` in the latest backward pass.
+    num_replayed : int
+        Evaluations among ``nfe_backward`` that only made a stage state again.
+    """
+
+    nfe_forward: int = 0
+    num_accepted: int = 0
+    num_rejected: int = 0
+    snapshot_bytes: int = 0
+    nfe_backward: int = field(default=0)
+    nvjp: int = field(default=0)
+    num_replayed: int = field(default=0)

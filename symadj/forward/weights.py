@@ -1,0 +1,92 @@
+"""A tableau's numbers on the state's device, times the step size, and the times of a step."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from symadj.forward.trajectory import Stretch
+from symadj.tableaus import ButcherTableau
+
+
+@lru_cache(maxsize=64)
+def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers of a tableau as one matrix: the rows of A, then b, then b - b_hat."""
+    width = tableau.num_evaluations + 1
+    # Rounded, then subtracted, as torchdiffeq does: a last digit of these weights counts, because
+    # the slopes nearly cancel in the estimate.
+    error = [float(b) - float(b_hat) for b, b_hat in zip(tableau.b, tableau.b_hat or (), strict=False)]
+    rows = [*tableau.rows, tableau.weights, error]
+    padded = [[float(x) for x in row] + [0.0] * (width - len(row)) for row in rows]
+    return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _nodes(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([float(c) for c in tableau.nodes], dtype=torch.float64).to(device, dtype)
+
+
+class Weights:
+    """``h a_ij``, ``h b_i`` and ``h (b_i - b̂_i)`` for one step size at a time.
+
+    Parameters
+    ----------
+    tableau : ButcherTableau
+    y : Tensor
+        A state, for its dtype and device.
+
+    Attributes
+    ----------
+    num_stages : int
+        Evaluations that belong to a step itself, ``s``: the end slope is not one of them.
+    a_row, a_column : list of Tensor, shape (i,) and (s - 1 - i,)
+        ``h a_ij`` for ``j < i``, and ``h a_ji`` for ``j > i``.
+    b : Tensor, shape (s,)
+    error : Tensor, shape (s + 1,), or (s,) where the end slope has no part in the estimate
+    """
+
+    def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
+        s = tableau.num_evaluations
+        self.num_stages = s
+        self._unscaled = _table(tableau, y.dtype, y.device)
+        self._scaled = torch.empty_like(self._unscaled)
+        self.a_row = [self._scaled[i, :i] for i in range(s)]
+        self.a_column = [self._scaled[i + 1 : s, i] for i in range(s)]
+        self.b = self._scaled[s, :s]
+        self.error = self._scaled[s + 1, : s + 1 if tableau.is_fsal else s]
+
+    def scale(self, h: float) -> None:
+        """Take another step size."""
+        torch.mul(self._unscaled, h, out=self._scaled)
+
+
+class Clock:
+    """The times at which a step evaluates ``f``, formed as torchdiffeq forms them.
+
+    Parameters
+    ----------
+    tableau : ButcherTableau
+    y : Tensor
+        A state, for its dtype and device: ``f`` sees times of its real dtype.
+    time_dtype : torch.dtype or None
+        Dtype in which ``t_n + c_i h`` is formed; None for that of the state.
+    """
+
+    def __init__(self, tableau: ButcherTableau, y: Tensor, time_dtype: torch.dtype | None) -> None:
+        self._dtype = y.dtype.to_real()
+        self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
+        self._is_end = self._nodes == 1.0
+
+    def __call__(self, stretch: Stretch) -> tuple[Tensor, ...]:
+        """Return the time of each slope of a step, the end slope's last, each of shape ()."""
+        times = torch.mul(self._nodes, stretch.h).add_(stretch.t0)
+        times.masked_fill_(self._is_end, stretch.t1)
+        times = times.to(self._dtype)
+        if stretch.first_side or stretch.end_side:
+            direction = math.copysign(1.0, stretch.h)
+            shift = self._is_end.to(self._dtype).mul_(stretch.end_side * direction)
+            shift[0] = stretch.first_side * direction
+            # nextafter(t, t) is t: where there is no shift the time stays as it is.
+            times = torch.nextafter(times, shift.add_(times))
+        return times.unbind()

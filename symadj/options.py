@@ -1,0 +1,107 @@
+"""The caller's ``options``, read once into a controller, a grid and an interpolant."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from symadj.errors import InvalidInputError, UnknownMethodError, UnknownOptionError
+from symadj.tableaus import TABLEAUS, ButcherTableau
+
+ADAPTIVE_DEFAULTS: Mapping[str, Any] = {
+    "first_step": None,
+    "min_step": 0.0,
+    "max_step": float("inf"),
+    "safety": 0.9,
+    "ifactor": 10.0,
+    "dfactor": 0.2,
+    "max_num_steps": 2**31 - 1,
+    "norm": None,
+}
+"""Options of an adaptive method and what they are when not given, as in torchdiffeq."""
+
+FIXED_DEFAULTS: Mapping[str, Any] = {
+    "step_size": None,
+    "grid_constructor": None,
+    "interp": "linear",
+    "perturb": False,
+}
+"""Options of a fixed-step method and what they are when not given, as in torchdiffeq."""
+
+_POSITIVE = ("first_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_size")
+
+
+def tableau_named(method: str | None) -> ButcherTableau:
+    """Return the tableau of a method; None is dopri5.
+
+    Raises
+    ------
+    UnknownMethodError
+        If there is none of that name.
+    """
+    name = "dopri5" if method is None else method
+    if name not in TABLEAUS:
+        raise UnknownMethodError(
+            f"method={method!r} is not known{_guess(str(name), TABLEAUS)}. "
+            f"Allowed are {', '.join(TABLEAUS)}."
+        )
+    return TABLEAUS[name]
+
+
+def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Fill up a caller's options with the method's defaults.
+
+    Raises
+    ------
+    UnknownOptionError
+        If the method does not take one of them.
+    InvalidInputError
+        If a value cannot be right.
+    """
+    given = dict(options or {})
+    allowed = ADAPTIVE_DEFAULTS if tableau.is_adaptive else FIXED_DEFAULTS
+    kind = "adaptive" if tableau.is_adaptive else "fixed-step"
+    for name in given:
+        if name not in allowed:
+            raise UnknownOptionError(
+                f"options[{name!r}] is not an option of the {kind} method {tableau.name!r}"
+                f"{_guess(str(name), allowed)}. Allowed are {', '.join(allowed)}."
+            )
+    read = {**allowed, **given}
+    for name in _POSITIVE:
+        value = read.get(name)
+        if value is not None and not float(value) > 0:
+            raise InvalidInputError(
+                f"options[{name!r}] is {value!r}, and must be positive: give a size without sign, "
+                f"in whichever direction time runs."
+            )
+    if not tableau.is_adaptive:
+        _check_fixed(read)
+    elif not 0 <= float(read["min_step"]) <= float(read["max_step"]):
+        raise InvalidInputError(
+            f"options['min_step'] = {read['min_step']!r} and options['max_step'] = "
+            f"{read['max_step']!r}: 0 <= min_step <= max_step must hold."
+        )
+    return read
+
+
+def _check_fixed(read: Mapping[str, Any]) -> None:
+    if read["interp"] not in ("linear", "cubic"):
+        raise InvalidInputError(
+            f"options['interp'] is {read['interp']!r}. Allowed are 'linear' and 'cubic'."
+        )
+    if read["step_size"] is not None and read["grid_constructor"] is not None:
+        raise InvalidInputError(
+            "options['step_size'] and options['grid_constructor'] both say where the steps are: "
+            "give one of them, or neither to step from output to output."
+        )
+    constructor: Callable[..., Any] | None = read["grid_constructor"]
+    if constructor is not None and not callable(constructor):
+        raise InvalidInputError(
+            f"options['grid_constructor'] is a {type(constructor).__name__}. Allowed is a "
+            f"callable (func, y0, t) -> grid, from t[0] to t[-1]."
+        )
+
+
+def _guess(name: str, allowed: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

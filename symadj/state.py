@@ -1,0 +1,133 @@
+"""Between the state as the caller sees it and the flat vector that is integrated.
+
+Every state is integrated as one vector of length ``n``: the stages of a step are then the rows of
+one matrix, and each combination of them is one matrix-vector product.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symadj.errors import InvalidInputError, InvalidSlopeError, InvalidTypeError
+from symadj.types import State
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The caller's form of a state.
+
+    Attributes
+    ----------
+    shapes : tuple of torch.Size
+        Shape of each part; one part for a state that is a single tensor.
+    is_tuple : bool
+        Whether the caller's state is a tuple of tensors.
+    """
+
+    shapes: tuple[torch.Size, ...]
+    is_tuple: bool
+
+    @staticmethod
+    def of(y0: State) -> "Packing":
+        """Read the form off an initial state, and check that it can be integrated.
+
+        Raises
+        ------
+        InvalidTypeError
+            If ``y0`` is no tensor or tuple of tensors, or not floating point.
+        InvalidInputError
+            If ``y0`` has no element, or its parts differ in dtype or device.
+        """
+        is_tuple = isinstance(y0, tuple)
+        parts = y0 if isinstance(y0, tuple) else (y0,)
+        for part in parts:
+            if not isinstance(part, Tensor):
+                raise InvalidTypeError(
+                    f"y0 must be a torch.Tensor or a tuple of them, and holds a "
+                    f"{type(part).__name__}: pass torch.as_tensor(...) of it."
+                )
+            if not (part.is_floating_point() or part.is_complex()):
+                raise InvalidTypeError(
+                    f"y0 must be floating point (or complex), and is {part.dtype}: an integer has "
+                    f"no derivative. Pass y0.float() or y0.double()."
+                )
+        if sum(part.numel() for part in parts) == 0:
+            raise InvalidInputError(
+                f"y0 has no element (shapes {[tuple(part.shape) for part in parts]}): "
+                f"there is nothing to integrate. Pass at least one number."
+            )
+        kinds = {(part.dtype, part.device) for part in parts}
+        if len(kinds) > 1:
+            raise InvalidInputError(
+                f"The parts of y0 must share one dtype and one device, and are "
+                f"{sorted(f'{dtype} on {device}' for dtype, device in kinds)}: "
+                f"convert them with .to(...)."
+            )
+        return Packing(tuple(part.shape for part in parts), is_tuple)
+
+    def pack(self, y: State) -> Tensor:
+        """Flatten a state of this form.
+
+        Parameters
+        ----------
+        y : Tensor or tuple of Tensor
+            Parts of the shapes ``self.shapes``.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            A view of ``y`` where that is possible.
+        """
+        if isinstance(y, Tensor):
+            return y.reshape(-1)
+        return torch.cat([part.reshape(-1) for part in y])
+
+    def unpack(self, flat: Tensor) -> State:
+        """Give a vector, or a stack of vectors, the caller's form.
+
+        Parameters
+        ----------
+        flat : Tensor, shape (..., n)
+
+        Returns
+        -------
+        Tensor or tuple of Tensor
+            Views of ``flat``, each of shape ``(..., *shape)``.
+        """
+        leading = flat.shape[:-1]
+        if not self.is_tuple:
+            return flat.view(*leading, *self.shapes[0])
+        sizes = [shape.numel() for shape in self.shapes]
+        return tuple(
+            part.view(*leading, *shape)
+            for part, shape in zip(flat.split(sizes, dim=-1), self.shapes, strict=True)
+        )
+
+    def pack_slope(self, slope: Any) -> Tensor:
+        """Flatten what ``f`` returned, after a look at whether it is a slope of the state.
+
+        Raises
+        ------
+        InvalidSlopeError
+            If its shapes are not those of the state.
+        """
+        parts = slope if self.is_tuple else (slope,)
+        if not isinstance(parts, tuple | list) or len(parts) != len(self.shapes):
+            raise InvalidSlopeError(
+                f"f must return a tuple of {len(self.shapes)} tensors, as y0 is one, and returned "
+                f"a {type(slope).__name__}"
+                + (f" of {len(parts)}." if isinstance(parts, tuple | list) else ".")
+            )
+        for part, shape in zip(parts, self.shapes, strict=True):
+            if not isinstance(part, Tensor) or part.shape != shape:
+                given = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+                raise InvalidSlopeError(
+                    f"f must return dy/dt of the state's own shape {tuple(shape)}, and returned "
+                    f"{given}: nothing is broadcast here, as the gradient would be summed without "
+                    f"a word. Use .expand_as(y) or .reshape(y.shape)."
+                )
+        if not self.is_tuple:
+            return parts[0].reshape(-1)
+        return torch.cat([part.reshape(-1) for part in parts])

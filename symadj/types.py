@@ -1,0 +1,15 @@
+"""The few types that more than one module speaks of."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+State: TypeAlias = Tensor | tuple[Tensor, ...]
+"""A state as the caller sees it: a tensor of any shape, or a tuple of them."""
+
+VectorField: TypeAlias = Callable[[Tensor, Any], Any]
+"""``f(t, y) -> dy/dt``, as the caller wrote it; ``t`` is a scalar tensor."""
+
+Norm: TypeAlias = Callable[[Any], Tensor | float]
+"""A norm of a state, in the caller's form; a step is accepted where it is at most one."""
