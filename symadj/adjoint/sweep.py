@@ -12,7 +12,8 @@ from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, ad
 from symadj.adjoint.times import TimeGradient, output_time_gradient
 from symadj.forward.field import Field
 from symadj.forward.solve import Integration
-from symadj.forward.step import Slopes, rk_stages
+from symadj.forward.slopes import make_slopes
+from symadj.forward.step import rk_stages
 from symadj.forward.trajectory import Stats, Step, StepGrid
 from symadj.forward.weights import Weights
 
@@ -103,7 +104,7 @@ def adjoint_sweep(
         weights.scale(h)
         stage_states = snapshots.of_step(index)
         if snapshots.per_step < weights.num_stages:
-            stage_states = _replay(ivp.field, weights, stage_states[0], times)
+            stage_states = _replay(ivp.field, weights, stage_states[0], times, slopes.rows)
         y_next, next_shares = stage_states[0], step.shares_first_slope
         adjoint_state = adjoint_step(
             adjoint, index, h, times, stage_states, adjoint_state, inside, handed_on
@@ -127,14 +128,23 @@ def adjoint_sweep(
 
 
 def _replay(
-    field: Field, weights: Weights, y: Tensor, times: Sequence[Tensor]
+    field: Field,
+    weights: Weights,
+    y: Tensor,
+    times: Sequence[Tensor],
+    rows: Sequence[Tensor],
 ) -> Sequence[Tensor]:
-    """Make the stage states of a step again; the slopes are gone when this returns."""
-    slopes = Slopes(y, weights.num_stages)
-    slopes.columns[0].copy_(field(times[0], y))
-    stage_states: list[Tensor] = []
-    rk_stages(field, weights, slopes, y, times, weights.num_stages - 1, stage_states)
-    return stage_states
+    """Make the stage states of a step again, in the rows that will hold what the sweep makes of them.
+
+    The adjoint step is done with ``Y_i`` when it writes ``ℓ_i``: one buffer is enough for both. The
+    slopes are gone when this returns, before the first graph is made.
+    """
+    slopes = make_slopes(y, weights)
+    slopes.k[0].copy_(field(times[0], y))
+    rk_stages(
+        field, weights, slopes, y, times, weights.num_stages - 1, lambda i, Y: rows[i].copy_(Y)
+    )
+    return (y, *rows[1:])
 
 
 def _output_cotangents(

@@ -13,7 +13,8 @@ from symadj.forward.controller import ErrorControl, FixedGrid, Proposal
 from symadj.forward.field import Field
 from symadj.forward.interpolation import Interpolant
 from symadj.forward.observer import Observer
-from symadj.forward.step import Slopes, rk_step
+from symadj.forward.slopes import Slopes, make_slopes
+from symadj.forward.step import rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
 from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
@@ -114,7 +115,7 @@ def integrate(
     field, times, control = ivp.field, ivp.times, ivp.step_sizes
     adaptive = isinstance(control, ErrorControl)
     weights = Weights(ivp.tableau, y0)
-    slopes = Slopes(y0, weights.num_stages)
+    slopes = make_slopes(y0, weights)
     clock = ivp.clock(y0)
     ys = y0.new_empty(len(times), y0.numel())
     ys[0] = y0
@@ -127,8 +128,8 @@ def integrate(
     carry, has_first_slope, was_finite = 0.0, False, True
     if isinstance(control, ErrorControl) and len(times) > 1:
         start = torch.tensor(t, dtype=y0.dtype.to_real(), device=y0.device)
-        slopes.columns[0].copy_(field(start, y0))
-        carry = control.first_step or control.select_first_step(field, t, y0, slopes.columns[0])
+        slopes.k[0].copy_(field(start, y0))
+        carry = control.first_step or control.select_first_step(field, t, y0, slopes.k[0])
         has_first_slope = True
 
     while next_output < len(times):
@@ -138,17 +139,20 @@ def integrate(
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
         slope_times = clock(stretch)
         if not has_first_slope:
-            slopes.columns[0].copy_(field(slope_times[0], y))
+            slopes.k[0].copy_(field(slope_times[0], y))
             has_first_slope = True
-        stage_states: list[Tensor] | None = [] if want_stages else None
+        stage_states = [y]
+        keep_state = (lambda _, state: stage_states.append(state)) if want_stages else None
         weights.scale(proposal.h)
-        y1 = rk_step(field, weights, slopes, y, slope_times, stage_states)
+        y1 = rk_step(field, weights, slopes, y, slope_times, keep_state)
         ratio = 0.0
         if isinstance(control, ErrorControl):
             if ivp.tableau.is_fsal:
-                slopes.columns[-1].copy_(field(slope_times[-1], y1))
-            ratio = control.error_ratio(slopes.combine(weights.error), y, y1)
+                slopes.k[-1].copy_(field(slope_times[-1], y1))
+            ratio = control.error_ratio(slopes.combine(weights.error, weights.num_error_slopes), y, y1)
             was_finite = math.isfinite(ratio)
+            if not was_finite:
+                slopes.forget()
         attempts += 1
         accepted, carry = control.judge(proposal, ratio, carry)
         if not accepted:
@@ -161,17 +165,17 @@ def integrate(
         thetas = _thetas(times, next_output, stretch)
         step = Step(stretch, adaptive and bool(steps), next_output, thetas)
         if _lacks_end_slope(ivp, step, want_output_slopes):
-            slopes.columns[-1].copy_(field(slope_times[-1], y1))
+            slopes.k[-1].copy_(field(slope_times[-1], y1))
         _write_outputs(ivp.interpolant, slopes, step, y, y1, ys, output_slopes)
         if keep_step is not None:
-            keep_step(step, (y,) if stage_states is None else stage_states)
+            keep_step(step, stage_states)
         steps.append(step)
         if thetas:
             next_output, attempts = step.outputs.stop, 0
         t, y = proposal.t1, y1
         has_first_slope = adaptive
         if adaptive:
-            slopes.columns[0].copy_(slopes.columns[-1])
+            slopes.k[0].copy_(slopes.k[-1])
             first_side = -1
 
     if not bool(torch.isfinite(y).all()):
@@ -211,17 +215,15 @@ def _write_outputs(
     """Write the outputs that lie in a step, and their time derivatives where wanted."""
     if not step.thetas:
         return
-    # Where the end slope is not used it may not have been evaluated: its column holds anything.
-    count = slopes.all.shape[1] - (not interpolant.uses_end_slope)
-    used = slopes.all[:, :count].T
+    count = len(slopes.k) - (not interpolant.uses_end_slope)
     if step.interior_thetas:
         weights = interpolant.weights(step.interior_thetas, step.stretch.h, ys)
-        torch.addmm(y0, weights[:, :count], used, out=ys[step.interior_outputs])
+        ys[step.interior_outputs] = slopes.combine_many(weights, count).add_(y0)
     if step.has_end_output:
         ys[step.outputs.stop - 1] = y1
     if output_slopes is not None:
         weights = interpolant.slopes(step.thetas, ys)
-        torch.mm(weights[:, :count], used, out=output_slopes[step.outputs])
+        output_slopes[step.outputs] = slopes.combine_many(weights, count)
 
 
 def _check_attempt(

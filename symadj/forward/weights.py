@@ -6,6 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from symadj.forward.summation import summation_order
 from symadj.forward.trajectory import Stretch
 from symadj.tableaus import ButcherTableau
 
@@ -40,21 +41,41 @@ class Weights:
     ----------
     num_stages : int
         Evaluations that belong to a step itself, ``s``: the end slope is not one of them.
-    a_row, a_column : list of Tensor, shape (i,) and (s - 1 - i,)
-        ``h a_ij`` for ``j < i``, and ``h a_ji`` for ``j > i``.
-    b : Tensor, shape (s,)
-    error : Tensor, shape (s + 1,), or (s,) where the end slope has no part in the estimate
+    num_error_slopes : int
+        How many slopes the error estimate reads: the end slope has a part in it only for a tableau
+        that is first same as last.
+    rows : Tensor, shape (s + 2, s + 1)
+        ``h a_ij``, one row for each stage; then ``h b_j``; then ``h (b_j - b̂_j)``.
+    order : tuple of int, or None
+        An order of the slopes for fast sums (see `summation_order`), if there is one.
+    ordered_rows : Tensor, shape (s + 2, s + 1, 1)
+        ``rows``, their columns in that order.
+    a_column : list of Tensor, shape (s - 1 - i,)
+        ``h a_ji`` for ``j > i``.
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
         s = tableau.num_evaluations
         self.num_stages = s
-        self._unscaled = _table(tableau, y.dtype, y.device)
+        self.num_error_slopes = s + 1 if tableau.is_fsal else s
+        self.order = summation_order(s + 1, y.dtype, y.device)
+        table = _table(tableau, y.dtype, y.device)
+        ordered = table if self.order is None else table[:, self.order]
+        self._unscaled = torch.stack([table, ordered])
         self._scaled = torch.empty_like(self._unscaled)
-        self.a_row = [self._scaled[i, :i] for i in range(s)]
-        self.a_column = [self._scaled[i + 1 : s, i] for i in range(s)]
-        self.b = self._scaled[s, :s]
-        self.error = self._scaled[s + 1, : s + 1 if tableau.is_fsal else s]
+        self.rows = self._scaled[0]
+        self.ordered_rows = self._scaled[1].unsqueeze(-1)
+        self.a_column = [self.rows[i + 1 : s, i] for i in range(s)]
+
+    @property
+    def b(self) -> int:
+        """Which row holds ``h b_j``."""
+        return self.num_stages
+
+    @property
+    def error(self) -> int:
+        """Which row holds ``h (b_j - b̂_j)``."""
+        return self.num_stages + 1
 
     def scale(self, h: float) -> None:
         """Take another step size."""
