@@ -369,11 +369,12 @@ def _tolerance(name: str, given: Any, packing: Packing, device: torch.device) ->
                 f"{name} is a tuple of {len(given)}. Allowed is a number, or, for a tuple state, "
                 f"one for each of its parts; y0 has {len(packing.shapes)}."
             )
+        # as_tensor makes float32 of a Python float, and torchdiffeq leaves it at that: so do we.
         parts = [
-            torch.as_tensor(part, dtype=torch.float64).expand(shape).reshape(-1)
+            torch.as_tensor(part).expand(shape).reshape(-1)
             for part, shape in zip(given, packing.shapes, strict=True)
         ]
-        tolerance: float | Tensor = torch.cat(parts).to(device)
+        tolerance: float | Tensor = torch.cat(parts).to(device, torch.float64)
     elif isinstance(given, Tensor) and given.numel() > 1:
         tolerance = given.detach().to(device).expand(packing.shapes[0]).reshape(-1)
     else:

@@ -98,10 +98,10 @@ class Packing:
         """
         leading = flat.shape[:-1]
         if not self.is_tuple:
-            return flat.view(*leading, *self.shapes[0])
+            return flat.view((*leading, *self.shapes[0]))
         sizes = [shape.numel() for shape in self.shapes]
         return tuple(
-            part.view(*leading, *shape)
+            part.view((*leading, *shape))
             for part, shape in zip(flat.split(sizes, dim=-1), self.shapes, strict=True)
         )
 

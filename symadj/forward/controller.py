@@ -166,10 +166,13 @@ class ErrorControl:
         # In the dtype of the state, as in torchdiffeq, whose first step is then the same number.
         d0, d1 = self._norm_of(y0 / scale), self._norm_of(slope / scale)
         if not math.isfinite(d0) or not math.isfinite(d1):
-            what = "y0" if not math.isfinite(d0) else "f(t0, y0)"
+            what = "y0"
+            if bool(torch.isfinite(y0).all()):
+                what = "f(t0, y0), or it in units of the tolerance,"
             raise NonFiniteError(
                 f"{what} holds NaN or infinite numbers at t0 = {t0}: every entry must be finite. "
-                f"Look for a division by zero, a logarithm or a root at the initial state.",
+                f"Look for a division by zero, a logarithm or a root at the initial state, and "
+                f"give a tolerance above zero.",
                 t=t0,
                 y=field.packing.unpack(y0),
             )

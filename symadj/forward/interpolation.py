@@ -1,20 +1,33 @@
-"""Outputs inside a step: linear in the slopes, ``y(t_n + θh) = y_n + h Σ_i w_i(θ) k_i``."""
+"""Outputs inside a step.
+
+An output is a polynomial in θ, its place in the step, and so it is linear in the slopes::
+
+    y(t_n + θh) = y_n + h Σ_i w_i(θ) k_i
+
+Going forward the polynomial is evaluated, as torchdiffeq does it, through the values and slopes at
+the step's ends and the value in its middle. Going backward the weights ``w_i(θ)`` are what counts.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from symadj.forward.slopes import Slopes
+from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
 
 
 class Interpolant:
-    """Weights of the slopes as polynomials in θ without a constant term.
+    """A polynomial in θ for the inside of each step.
 
     Parameters
     ----------
     coefficients : sequence of sequence of float, s + 1 rows
         Row ``i`` holds the coefficients of θ, θ², ... in ``w_i``; the last row is the end slope's.
+    is_linear : bool
+        Whether it is the straight line from ``y_n`` to ``y_{n+1}``; otherwise it is of degree 4 or
+        less, with the slopes ``k_0`` and the end slope at its ends.
 
     Attributes
     ----------
@@ -22,12 +35,11 @@ class Interpolant:
         Whether an output needs ``f`` at the end of its step.
     """
 
-    def __init__(self, coefficients: Sequence[Sequence[float]]) -> None:
-        self._coefficients = torch.tensor(
-            [[float(x) for x in row] for row in coefficients], dtype=torch.float64
-        )
+    def __init__(self, coefficients: Sequence[Sequence[float]], *, is_linear: bool) -> None:
+        self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
         self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
-        self.uses_end_slope = bool(self._coefficients[-1].any())
+        self._is_linear = is_linear
+        self.uses_end_slope = not is_linear
 
     def weights(self, thetas: Sequence[float], h: float, like: Tensor) -> Tensor:
         """Return ``h w_i(θ)``, shape (len(thetas), s + 1), in dtype and on device of ``like``."""
@@ -35,20 +47,60 @@ class Interpolant:
         weights = theta**self._powers @ self._coefficients.T
         return weights.mul_(h).to(like.device, like.dtype)
 
-    def slopes(self, thetas: Sequence[float], like: Tensor) -> Tensor:
-        """Return ``w_i'(θ)``, shape (len(thetas), s + 1): weights of dy/dt at the outputs."""
-        theta = torch.tensor(thetas, dtype=torch.float64).unsqueeze(1)
-        weights = (self._powers * theta ** (self._powers - 1)) @ self._coefficients.T
-        return weights.to(like.device, like.dtype)
+    def polynomial(
+        self, y0: Tensor, y1: Tensor, slopes: Slopes, weights: Weights, h: float
+    ) -> tuple[Tensor, ...]:
+        """Return the coefficients of 1, θ, θ², ... for one step, each of shape (n,).
+
+        The sums are torchdiffeq's, term by term (Shampine, Mathematics of Computation 46, 1986,
+        doi:10.1090/S0025-5718-1986-0815836-3).
+        """
+        if self._is_linear:
+            return y0, y1 - y0
+        f0, f1 = slopes.k[0], slopes.k[-1]
+        middle = slopes.combine(weights.middle, len(slopes.k)).add_(y0)
+        return (
+            y0,
+            h * f0,
+            h * (f1 - 4 * f0) - 11 * y0 - 5 * y1 + 16 * middle,
+            h * (5 * f0 - 3 * f1) + 18 * y0 + 14 * y1 - 32 * middle,
+            2 * h * (f1 - f0) - 8 * (y1 + y0) + 16 * middle,
+        )
+
+
+def evaluate(polynomial: Sequence[Tensor], thetas: Sequence[float]) -> Tensor:
+    """Return the values of a polynomial, shape (len(thetas), n)."""
+    constant, *others = polynomial
+    theta = _column(thetas, constant)
+    value, power = constant, torch.ones_like(theta)
+    for coefficient in others:
+        power = power * theta
+        value = value + power * coefficient
+    return value
+
+
+def differentiate(polynomial: Sequence[Tensor], thetas: Sequence[float], h: float) -> Tensor:
+    """Return the values of a polynomial's derivative by time, shape (len(thetas), n)."""
+    theta = _column(thetas, polynomial[0])
+    value, power = torch.zeros_like(polynomial[0]), torch.ones_like(theta)
+    for degree, coefficient in enumerate(polynomial[1:], start=1):
+        value = value + degree * power * coefficient
+        power = power * theta
+    return value / h
+
+
+def _column(thetas: Sequence[float], like: Tensor) -> Tensor:
+    theta = torch.tensor(thetas, dtype=torch.float64).unsqueeze(1)
+    return theta.to(like.device, like.dtype)
 
 
 def linear(tableau: ButcherTableau) -> Interpolant:
-    """Straight line from ``y_n`` to ``y_{n+1}``, torchdiffeq's default on a fixed grid."""
-    return Interpolant([[float(x)] for x in tableau.weights])
+    """Straight line from ``y_n`` to ``y_{n+1}``: torchdiffeq's default on a fixed grid."""
+    return Interpolant([[float(x)] for x in tableau.weights], is_linear=True)
 
 
 def dense(tableau: ButcherTableau) -> Interpolant:
-    """The tableau's own interpolant: cubic on a fixed grid, quartic or better on an adaptive one.
+    """The tableau's own interpolant.
 
     Raises
     ------
@@ -57,4 +109,4 @@ def dense(tableau: ButcherTableau) -> Interpolant:
     """
     if tableau.dense_output is None:
         raise ValueError(f"tableau {tableau.name!r} has no dense output: give it dense_output.")
-    return Interpolant(tableau.dense_output)
+    return Interpolant([[float(x) for x in row] for row in tableau.dense_output], is_linear=False)

@@ -46,22 +46,6 @@ class SlopeColumns:
         """
         return torch.sum(self._all[:, :count] * self._weights.rows[row, :count], dim=-1)
 
-    def combine_many(self, weights: Tensor, count: int) -> Tensor:
-        """Return several weighted sums of the first ``count`` slopes, to rounding.
-
-        Parameters
-        ----------
-        weights : Tensor, shape (k, s + 1)
-            Zero from column ``count`` on.
-        count : int
-            Slopes from this on may not have been made yet.
-
-        Returns
-        -------
-        Tensor, shape (k, n)
-        """
-        return weights[:, :count] @ self._all[:, :count].T
-
     def forget(self) -> None:
         """Drop slopes that may not be finite: nothing to do, as no sum reads what it must not."""
 
@@ -73,11 +57,10 @@ class SlopeRows:
     weight zero: so they have to be finite.
     """
 
-    __slots__ = ("_order", "_products", "_rows", "_weights", "k")
+    __slots__ = ("_products", "_rows", "_weights", "k")
 
     def __init__(self, y: Tensor, weights: Weights, order: tuple[int, ...]) -> None:
         n = y.numel()
-        self._order = order
         self._weights = weights.ordered_rows
         self._rows = y.new_zeros(len(order), -(-n // ALIGNMENT) * ALIGNMENT)
         self._products = torch.empty_like(self._rows[:, :PIECE])
@@ -97,10 +80,6 @@ class SlopeRows:
                 torch.mul(piece, weights, out=products)
                 torch.sum(products, 0, out=total[first : first + PIECE])
         return total[: len(self.k[0])]
-
-    def combine_many(self, weights: Tensor, count: int) -> Tensor:  # noqa: ARG002
-        """Return several weighted sums of the slopes, to rounding; shape (k, n)."""
-        return weights[:, self._order] @ self._rows[:, : len(self.k[0])]
 
     def forget(self) -> None:
         """Drop slopes that may not be finite, all but the first."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from symadj.errors import MaxStepsError, NonFiniteError, StepUnderflowError
 from symadj.forward.controller import ErrorControl, FixedGrid, Proposal
 from symadj.forward.field import Field
-from symadj.forward.interpolation import Interpolant
+from symadj.forward.interpolation import Interpolant, differentiate, evaluate
 from symadj.forward.observer import Observer
-from symadj.forward.slopes import Slopes, make_slopes
+from symadj.forward.slopes import make_slopes
 from symadj.forward.step import rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
 from symadj.forward.weights import Clock, Weights
@@ -166,7 +166,9 @@ def integrate(
         step = Step(stretch, adaptive and bool(steps), next_output, thetas)
         if _lacks_end_slope(ivp, step, want_output_slopes):
             slopes.k[-1].copy_(field(slope_times[-1], y1))
-        _write_outputs(ivp.interpolant, slopes, step, y, y1, ys, output_slopes)
+        if thetas:
+            polynomial = ivp.interpolant.polynomial(y, y1, slopes, weights, proposal.h)
+            _write_outputs(step, polynomial, y1, ys, output_slopes)
         if keep_step is not None:
             keep_step(step, stage_states)
         steps.append(step)
@@ -204,26 +206,19 @@ def _lacks_end_slope(ivp: Integration, step: Step, want_output_slopes: bool) -> 
 
 
 def _write_outputs(
-    interpolant: Interpolant,
-    slopes: Slopes,
     step: Step,
-    y0: Tensor,
+    polynomial: Sequence[Tensor],
     y1: Tensor,
     ys: Tensor,
     output_slopes: Tensor | None,
 ) -> None:
     """Write the outputs that lie in a step, and their time derivatives where wanted."""
-    if not step.thetas:
-        return
-    count = len(slopes.k) - (not interpolant.uses_end_slope)
     if step.interior_thetas:
-        weights = interpolant.weights(step.interior_thetas, step.stretch.h, ys)
-        ys[step.interior_outputs] = slopes.combine_many(weights, count).add_(y0)
+        ys[step.interior_outputs] = evaluate(polynomial, step.interior_thetas)
     if step.has_end_output:
         ys[step.outputs.stop - 1] = y1
     if output_slopes is not None:
-        weights = interpolant.slopes(step.thetas, ys)
-        output_slopes[step.outputs] = slopes.combine_many(weights, count)
+        output_slopes[step.outputs] = differentiate(polynomial, step.thetas, step.stretch.h)
 
 
 def _check_attempt(

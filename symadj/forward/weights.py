@@ -1,6 +1,7 @@
 """A tableau's numbers on the state's device, times the step size, and the times of a step."""
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 
 import torch
@@ -13,12 +14,16 @@ from symadj.tableaus import ButcherTableau
 
 @lru_cache(maxsize=64)
 def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers of a tableau as one matrix: the rows of A, then b, then b - b_hat."""
+    """Numbers of a tableau as one matrix: rows of A, b, b - b_hat, and w(1/2) of its interpolant."""
     width = tableau.num_evaluations + 1
     # Rounded, then subtracted, as torchdiffeq does: a last digit of these weights counts, because
     # the slopes nearly cancel in the estimate.
     error = [float(b) - float(b_hat) for b, b_hat in zip(tableau.b, tableau.b_hat or (), strict=False)]
-    rows = [*tableau.rows, tableau.weights, error]
+    middle = [
+        sum(x * Fraction(1, 2 ** (power + 1)) for power, x in enumerate(row))
+        for row in tableau.dense_output or ()
+    ]
+    rows = [*tableau.rows, tableau.weights, error, middle]
     padded = [[float(x) for x in row] + [0.0] * (width - len(row)) for row in rows]
     return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
 
@@ -44,11 +49,11 @@ class Weights:
     num_error_slopes : int
         How many slopes the error estimate reads: the end slope has a part in it only for a tableau
         that is first same as last.
-    rows : Tensor, shape (s + 2, s + 1)
-        ``h a_ij``, one row for each stage; then ``h b_j``; then ``h (b_j - b̂_j)``.
+    rows : Tensor, shape (s + 3, s + 1)
+        ``h a_ij``, one row for each stage; then ``h b_j``, ``h (b_j - b̂_j)``, ``h w_j(1/2)``.
     order : tuple of int, or None
         An order of the slopes for fast sums (see `summation_order`), if there is one.
-    ordered_rows : Tensor, shape (s + 2, s + 1, 1)
+    ordered_rows : Tensor, shape (s + 3, s + 1, 1)
         ``rows``, their columns in that order.
     a_column : list of Tensor, shape (s - 1 - i,)
         ``h a_ji`` for ``j > i``.
@@ -76,6 +81,11 @@ class Weights:
     def error(self) -> int:
         """Which row holds ``h (b_j - b̂_j)``."""
         return self.num_stages + 1
+
+    @property
+    def middle(self) -> int:
+        """Which row holds ``h w_j(1/2)``."""
+        return self.num_stages + 2
 
     def scale(self, h: float) -> None:
         """Take another step size."""
