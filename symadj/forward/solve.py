@@ -168,7 +168,11 @@ def integrate(
             slopes.k[-1].copy_(field(slope_times[-1], y1))
         if thetas:
             polynomial = ivp.interpolant.polynomial(y, y1, slopes, weights, proposal.h)
-            _write_outputs(step, polynomial, y1, ys, output_slopes)
+            ys[step.outputs] = evaluate(polynomial, thetas)
+            if step.has_end_output and not adaptive:
+                ys[step.outputs.stop - 1] = y1  # the polynomial's value only to rounding
+            if output_slopes is not None:
+                output_slopes[step.outputs] = differentiate(polynomial, thetas, proposal.h)
         if keep_step is not None:
             keep_step(step, stage_states)
         steps.append(step)
@@ -203,22 +207,6 @@ def _lacks_end_slope(ivp: Integration, step: Step, want_output_slopes: bool) -> 
         return not ivp.tableau.is_fsal
     outputs = step.thetas if want_output_slopes else step.interior_thetas
     return ivp.interpolant.uses_end_slope and bool(outputs)
-
-
-def _write_outputs(
-    step: Step,
-    polynomial: Sequence[Tensor],
-    y1: Tensor,
-    ys: Tensor,
-    output_slopes: Tensor | None,
-) -> None:
-    """Write the outputs that lie in a step, and their time derivatives where wanted."""
-    if step.interior_thetas:
-        ys[step.interior_outputs] = evaluate(polynomial, step.interior_thetas)
-    if step.has_end_output:
-        ys[step.outputs.stop - 1] = y1
-    if output_slopes is not None:
-        output_slopes[step.outputs] = differentiate(polynomial, step.thetas, step.stretch.h)
 
 
 def _check_attempt(

@@ -1,0 +1,108 @@
+"""One step transposed: against autograd through the step, and the geometry it is named after."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, adjoint_step
+from symadj.forward.field import Field
+from symadj.forward.interpolation import dense
+from symadj.forward.weights import Weights
+from symadj.state import Packing
+from symadj.tableaus import TABLEAUS
+from tests.fields import Network, relative_difference
+
+STEP_SIZE = 0.3
+
+
+def plain_step(tableau, field, y, h, thetas=()):
+    """Take a step as the textbook writes it: nothing in common with the solver's own code."""
+    slopes: list[Tensor] = []
+    stages: list[Tensor] = []
+    for row, c in zip(tableau.rows, tableau.nodes, strict=False):
+        stage = y + h * sum((float(a) * k for a, k in zip(row, slopes, strict=True)), 0 * y)
+        stages.append(stage)
+        slopes.append(field(torch.tensor(float(c) * h, dtype=y.dtype), stage))
+    y1 = y + h * sum(float(b) * k for b, k in zip(tableau.weights, slopes, strict=False))
+    if not thetas:
+        return y1, stages
+    slopes.append(field(torch.tensor(h, dtype=y.dtype), y1))
+    outputs = [
+        y
+        + h
+        * sum(
+            sum(float(p) * theta ** (power + 1) for power, p in enumerate(row)) * k
+            for row, k in zip(tableau.dense_output, slopes, strict=True)
+        )
+        for theta in thetas
+    ]
+    return y1, stages, torch.stack(outputs)
+
+
+def transposed(tableau, network, y, stages, adjoint_state, inside=None):
+    """Run `adjoint_step` on one step; return λ_n and the parameters' gradients."""
+    field = Field(network, Packing.of(y))
+    weights = Weights(tableau, y)
+    weights.scale(STEP_SIZE)
+    pullback = Pullback(field, tuple(network.parameters()), want_time=False)
+    slopes = AdjointSlopes(y, weights.num_stages)
+    adjoint = StepAdjoint(tableau, weights, slopes, pullback, None)
+    times = [torch.tensor(float(c) * STEP_SIZE, dtype=y.dtype) for c in tableau.nodes]
+    result = adjoint_step(
+        adjoint, 0, STEP_SIZE, times, [s.detach() for s in stages], adjoint_state, inside
+    )
+    return result, pullback.param_gradients
+
+
+@pytest.mark.parametrize("method", TABLEAUS)
+def test_one_step_is_the_transpose_of_the_step(method):
+    tableau, network = TABLEAUS[method], Network()
+    y = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    adjoint_state = torch.randn(3, dtype=torch.float64)
+    y1, stages = plain_step(tableau, network, y, STEP_SIZE)
+    wanted = torch.autograd.grad(y1, (y, *network.parameters()), adjoint_state)
+    y_bar, params_bar = transposed(tableau, network, y.detach(), stages, adjoint_state)
+    for mine, other in zip((y_bar, *params_bar), wanted, strict=True):
+        assert relative_difference(mine, other) < 1e-14
+
+
+@pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8", "tsit5"])
+def test_outputs_inside_the_step_add_their_cotangents(method):
+    tableau, network = TABLEAUS[method], Network()
+    y = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    adjoint_state = torch.randn(3, dtype=torch.float64)
+    cotangents = torch.randn(2, 3, dtype=torch.float64)
+    thetas = (0.25, 0.8)
+    y1, stages, outputs = plain_step(tableau, network, y, STEP_SIZE, thetas)
+    weights = dense(tableau).weights(thetas, STEP_SIZE, y)
+    # The end slope is the next step's affair: leave its part out of the reference as well.
+    end = network(torch.tensor(STEP_SIZE, dtype=torch.float64), y1)
+    own = outputs - weights[:, -1:] * end
+    wanted = torch.autograd.grad(
+        (y1, own), (y, *network.parameters()), (adjoint_state, cotangents)
+    )
+    inside = OutputCotangents(cotangents, weights)
+    y_bar, params_bar = transposed(tableau, network, y.detach(), stages, adjoint_state, inside)
+    for mine, other in zip((y_bar, *params_bar), wanted, strict=True):
+        assert relative_difference(mine, other) < 1e-13
+
+
+@pytest.mark.parametrize("method", TABLEAUS)
+def test_adjoint_and_tangent_keep_their_product(method):
+    """λᵀδ is conserved step by step: the property that makes the integrator symplectic."""
+    tableau, network = TABLEAUS[method], Network()
+    y, tangent = torch.randn(2, 3, dtype=torch.float64)
+    states, tangents = [y], [tangent]
+    for _ in range(10):
+        y, tangent = torch.autograd.functional.jvp(
+            lambda y: plain_step(tableau, network, y, STEP_SIZE)[0], y, tangent
+        )
+        states.append(y)
+        tangents.append(tangent)
+    adjoint_state = torch.randn(3, dtype=torch.float64)
+    final = (adjoint_state @ tangents[-1]).item()
+    for y, tangent in zip(reversed(states[:-1]), reversed(tangents[:-1]), strict=True):
+        _, stages = plain_step(tableau, network, y, STEP_SIZE)
+        adjoint_state, _ = transposed(tableau, network, y, stages, adjoint_state)
+        assert abs((adjoint_state @ tangent).item() - final) < 1e-13 * abs(final)
