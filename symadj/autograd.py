@@ -1,11 +1,11 @@
-"""The single `torch.autograd.Function`: glue between a solve that was made and its adjoint sweep."""
+"""The single `torch.autograd.Function`: glue between a solve that was made and its sweep."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.sweep import adjoint_sweep
@@ -42,7 +42,7 @@ class SymplecticAdjoint(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: D102 - torch's own protocol
+    def forward(
         ctx: Any,
         record: Record,
         ys: list[Tensor],
@@ -60,7 +60,7 @@ class SymplecticAdjoint(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor | None, ...]:
         record: Record = ctx.record
         _, knots, *rest = ctx.saved_tensors
         params, internals = rest[: record.num_params], rest[record.num_params :]
@@ -86,6 +86,3 @@ class SymplecticAdjoint(torch.autograd.Function):
             gradients.knots if wants_knots else None,
             *gradients.params,
         )
-
-
-__all__ = ["FunctionCtx", "Record", "SymplecticAdjoint"]

@@ -10,7 +10,7 @@
     │   └── CapturedTensorError              f reads a tensor whose gradient would be lost
     ├── InvalidTypeError (TypeError)         an argument of a wrong type: an integer state, say
     ├── InvalidSlopeError (ValueError)       f returned something of another shape than the state
-    └── SolveError (RuntimeError)            the solve began and could not go on; has ``t`` and ``y``
+    └── SolveError (RuntimeError)            the solve could not go on; has ``t`` and ``y``
         ├── NonFiniteError                   f, or the state, is NaN or infinite
         ├── StepUnderflowError               the step became too small to move t
         └── MaxStepsError                    more than ``max_num_steps`` between two outputs

@@ -213,15 +213,13 @@ def _attach(
     internals = (solved.output_slopes, solved.y_end, *snapshots.tensors)
     outputs = [solved.ys]
     del solved
-    ys: Tensor = SymplecticAdjoint.apply(
+    ys: Tensor = SymplecticAdjoint.apply(  # type: ignore[no-untyped-call]
         record, outputs, internals, y0, None if pinned else times, knots, *params
     )
     return ys
 
 
-def _given_params(
-    func: VectorField, adjoint_params: Iterable[Tensor] | None
-) -> tuple[Tensor, ...]:
+def _given_params(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[Tensor, ...]:
     """Return what gets a gradient beside state and time, as far as the caller named it."""
     if adjoint_params is not None:
         given = tuple(adjoint_params)
@@ -357,7 +355,7 @@ def _norm(norm: Callable[[Any], Any] | None, packing: Packing) -> Callable[[Tens
     if norm is not None:
         return lambda flat: norm(packing.unpack(flat))
     if packing.is_tuple:
-        return lambda flat: largest_rms_norm(packing.unpack(flat))
+        return lambda flat: largest_rms_norm(tuple(packing.unpack(flat)))
     return rms_norm
 
 

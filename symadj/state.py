@@ -102,7 +102,7 @@ class Packing:
         sizes = [shape.numel() for shape in self.shapes]
         return tuple(
             part.view((*leading, *shape))
-            for part, shape in zip(flat.split(sizes, dim=-1), self.shapes, strict=True)
+            for part, shape in zip(torch.split(flat, sizes, dim=-1), self.shapes, strict=True)
         )
 
     def pack_slope(self, slope: Any) -> Tensor:
@@ -128,6 +128,6 @@ class Packing:
                     f"{given}: nothing is broadcast here, as the gradient would be summed without "
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
-        if not self.is_tuple:
-            return parts[0].reshape(-1)
+        if isinstance(slope, Tensor):
+            return slope.reshape(-1)
         return torch.cat([part.reshape(-1) for part in parts])

@@ -71,6 +71,7 @@ def test_gradients_accumulate_over_solves_and_through_other_layers():
 @pytest.mark.parametrize("with_backward", [False, True])
 def test_nothing_survives(checkpoints, with_backward):
     """Without the cycle collector: reference counts alone must free all of a solve."""
+
     class Watched(Network):
         def forward(self, t, y):
             slope = super().forward(t, y)

@@ -249,7 +249,7 @@ def test_a_field_that_is_nan_from_the_start():
 
 
 def test_a_step_that_leaves_the_domain_of_f_is_tried_smaller():
-    """torchdiffeq ends here with 'underflow in dt nan'."""
+    """Here torchdiffeq ends with 'underflow in dt nan'."""
 
     def field(t, y):
         return -torch.sqrt(y)  # of a negative number where the step is too large

@@ -23,7 +23,7 @@ class Snapshots:
     per_step: int
     tensors: list[Tensor] = field(default_factory=list)
 
-    def keep(self, step: Step, stage_states: Sequence[Tensor]) -> None:  # noqa: ARG002
+    def keep(self, step: Step, stage_states: Sequence[Tensor]) -> None:
         """Keep the stage states of a step (its first only, where that is all that is given)."""
         self.tensors.extend(stage_states)
 

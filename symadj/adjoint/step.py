@@ -1,7 +1,7 @@
 """One Runge-Kutta step transposed: `symadj.forward.step` read backwards.
 
-With ``λ`` the adjoint state (∂L/∂y), ``μ_i`` the cotangent of the slope ``k_i`` and ``g`` that of an
-output ``y_n + h Σ_i w_i(θ) k_i`` inside the step::
+With ``λ`` the adjoint state (∂L/∂y), ``μ_i`` the cotangent of the slope ``k_i`` and ``g`` that of
+an output ``y_n + h Σ_i w_i(θ) k_i`` inside the step::
 
     μ_i = h ( b_i λ_{n+1} + Σ_{j>i} a_ji ℓ_j + Σ_out w_i(θ) g )      ℓ_i = (∂f/∂y)_iᵀ μ_i
     λ_n = λ_{n+1} + Σ_i ℓ_i + Σ_out g
@@ -151,9 +151,7 @@ def adjoint_step(
             cotangent += inside.of_slope(i)
         if handed_on is not None and i == 0:
             cotangent += handed_on
-        pulled = adjoint.pull(
-            index, float(tableau.c[i]), h, times[i], stage_states[i], cotangent
-        )
+        pulled = adjoint.pull(index, float(tableau.c[i]), h, times[i], stage_states[i], cotangent)
         if pulled is None:
             slopes.rows[i].zero_()
         else:

@@ -11,8 +11,8 @@ from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, adjoint_step
 from symadj.adjoint.times import TimeGradient, output_time_gradient
 from symadj.forward.field import Field
-from symadj.forward.solve import Integration
 from symadj.forward.slopes import make_slopes
+from symadj.forward.solve import Integration
 from symadj.forward.step import rk_stages
 from symadj.forward.trajectory import Stats, Step, StepGrid
 from symadj.forward.weights import Weights
@@ -134,7 +134,7 @@ def _replay(
     times: Sequence[Tensor],
     rows: Sequence[Tensor],
 ) -> Sequence[Tensor]:
-    """Make the stage states of a step again, in the rows that will hold what the sweep makes of them.
+    """Make the stage states of a step again, in the rows that will hold what becomes of them.
 
     The adjoint step is done with ``Y_i`` when it writes ``ℓ_i``: one buffer is enough for both. The
     slopes are gone when this returns, before the first graph is made.
@@ -147,9 +147,7 @@ def _replay(
     return (y, *rows[1:])
 
 
-def _output_cotangents(
-    ivp: Integration, step: Step, cotangents: Tensor
-) -> OutputCotangents | None:
+def _output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:
     thetas = step.interior_thetas
     if not thetas:
         return None

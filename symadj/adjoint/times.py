@@ -15,9 +15,9 @@ class TimeGradient:
     """Gradient with respect to the knots, stage by stage.
 
     A stage has the time ``t_n + c_i h``, and ``h`` stands before every slope. Hence, with
-    ``τ_i = (∂f/∂t)_iᵀ μ_i``, ``t̄_n = Σ τ_i`` and ``h̄ = Σ (c_i τ_i + μ_iᵀ k_i / h)``: the second
-    term collects what ``λᵀ Σ b_i k_i`` and every ``ℓ_iᵀ Σ a_ij k_j`` contribute, because ``μ_i/h`` is
-    the factor of ``k_i`` in all of them.
+    ``τ_i = (∂f/∂t)_iᵀ μ_i``, ``t̄_n = Σ τ_i`` and ``h̄ = Σ (c_i τ_i + μ_iᵀ k_i / h)``: the
+    second term collects what ``λᵀ Σ b_i k_i`` and every ``ℓ_iᵀ Σ a_ij k_j`` contribute, as ``μ_i/h`` is the
+    factor of ``k_i`` in all of them.
 
     Parameters
     ----------
@@ -73,9 +73,11 @@ def output_time_gradient(cotangents: Tensor, output_slopes: Tensor) -> Tensor:
     cotangents, output_slopes : Tensor, shape (T, n)
         Cotangents of the outputs, and dy/dt there.
     """
-    return (cotangents.conj() * output_slopes).real.sum(1) if (
-        cotangents.is_complex()
-    ) else (cotangents * output_slopes).sum(1)
+    return (
+        (cotangents.conj() * output_slopes).real.sum(1)
+        if (cotangents.is_complex())
+        else (cotangents * output_slopes).sum(1)
+    )
 
 
 def _real_dot(cotangent: Tensor, slope: Tensor) -> Tensor:

@@ -58,12 +58,12 @@ class FixedGrid:
     is_adaptive = False
     max_attempts = 2**63
 
-    def propose(self, t0: float, carry: float) -> Proposal:  # noqa: ARG002 - the grid knows t0
+    def propose(self, t0: float, carry: float) -> Proposal:
         """Return the next step of the grid."""
         index = int(carry)
         return Proposal(self.ends[index], self.sizes[index])
 
-    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:  # noqa: ARG002
+    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:
         """Accept: on a fixed grid there is nothing to judge."""
         return True, carry + 1
 
@@ -109,7 +109,7 @@ class ErrorControl:
         h = self.direction * self._bounded(carry)
         return Proposal(t0 + h, h)
 
-    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:  # noqa: ARG002
+    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:
         """Accept where the error is small enough, or the step as small as allowed."""
         size = abs(proposal.h)
         if not math.isfinite(ratio):
@@ -187,11 +187,13 @@ class ErrorControl:
         return torch.minimum(100 * h0, h1).item()
 
     def _norm_of(self, flat: Tensor) -> Tensor:
-        return torch.as_tensor(self.norm(flat), dtype=flat.dtype.to_real(), device=flat.device).abs()
+        return torch.as_tensor(
+            self.norm(flat), dtype=flat.dtype.to_real(), device=flat.device
+        ).abs()
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """Root mean square of a vector: torchdiffeq's norm, to the bit, for a state that is a tensor."""
+    """Root mean square of a vector: torchdiffeq's norm, to the bit, for a single tensor."""
     return x.abs().pow(2).mean().sqrt()
 
 

@@ -9,7 +9,6 @@ from symadj.errors import InvalidSlopeError
 from symadj.state import Packing
 from symadj.types import VectorField
 
-
 Inspector: TypeAlias = Callable[["Field", Tensor, Tensor], Tensor]
 
 

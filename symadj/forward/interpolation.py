@@ -52,8 +52,8 @@ class Interpolant:
     ) -> tuple[Tensor, ...]:
         """Return the coefficients of 1, θ, θ², ... for one step, each of shape (n,).
 
-        The sums of the quartic are torchdiffeq's, term by term (Shampine, Mathematics of Computation 46, 1986,
-        doi:10.1090/S0025-5718-1986-0815836-3).
+        The sums of the quartic are torchdiffeq's, term by term (Shampine,
+        Mathematics of Computation 46, 1986, doi:10.1090/S0025-5718-1986-0815836-3).
         """
         if self._is_linear:
             return y0, y1 - y0

@@ -24,7 +24,7 @@ class SlopeColumns:
     Attributes
     ----------
     k : sequence of Tensor, shape (n,)
-        The slopes ``k_0 .. k_{s-1}``, then the end slope ``f(t_{n+1}, y_{n+1})``: views to write to.
+        The slopes ``k_0 .. k_{s-1}``, then the end slope: views to write to.
     """
 
     __slots__ = ("_all", "_weights", "k")
@@ -66,7 +66,7 @@ class SlopeRows:
         self._products = torch.empty_like(self._rows[:, :PIECE])
         self.k: Sequence[Tensor] = [self._rows[order.index(i), :n] for i in range(len(order))]
 
-    def combine(self, row: int, count: int) -> Tensor:  # noqa: ARG002 - the other weights are zero
+    def combine(self, row: int, count: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
         weights = self._weights[row]
         length = self._rows.shape[1]

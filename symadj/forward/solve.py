@@ -13,7 +13,7 @@ from symadj.forward.controller import ErrorControl, FixedGrid, Proposal
 from symadj.forward.field import Field
 from symadj.forward.interpolation import Interpolant, differentiate, evaluate
 from symadj.forward.observer import Observer
-from symadj.forward.slopes import make_slopes
+from symadj.forward.slopes import Slopes, make_slopes
 from symadj.forward.step import rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
 from symadj.forward.weights import Clock, Weights
@@ -78,7 +78,7 @@ class Solved:
     output_slopes: Tensor | None
 
 
-def integrate(
+def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one piece
     ivp: Integration,
     y0: Tensor,
     stats: Stats,
@@ -117,9 +117,7 @@ def integrate(
     weights = Weights(ivp.tableau, y0)
     slopes = make_slopes(y0, weights)
     clock = ivp.clock(y0)
-    ys = y0.new_empty(len(times), y0.numel())
-    ys[0] = y0
-    output_slopes = torch.zeros_like(ys) if want_output_slopes else None
+    outputs = _Outputs(ivp, y0, want_slopes=want_output_slopes)
 
     steps: list[Step] = []
     t, y, next_output, attempts = times[0], y0, 1, 0
@@ -127,10 +125,7 @@ def integrate(
     first_side, end_side = (0, -1) if adaptive else (1, -1) if ivp.perturb else (0, 0)
     carry, has_first_slope, was_finite = 0.0, False, True
     if isinstance(control, ErrorControl) and len(times) > 1:
-        start = torch.tensor(t, dtype=y0.dtype.to_real(), device=y0.device)
-        slopes.k[0].copy_(field(start, y0))
-        carry = control.first_step or control.select_first_step(field, t, y0, slopes.k[0])
-        has_first_slope = True
+        carry, has_first_slope = _first_step(control, field, t, y0, slopes), True
 
     while next_output < len(times):
         proposal = control.propose(t, carry)
@@ -142,14 +137,16 @@ def integrate(
             slopes.k[0].copy_(field(slope_times[0], y))
             has_first_slope = True
         stage_states = [y]
-        keep_state = (lambda _, state: stage_states.append(state)) if want_stages else None
+        keep_state = stage_states.insert if want_stages else None
         weights.scale(proposal.h)
         y1 = rk_step(field, weights, slopes, y, slope_times, keep_state)
         ratio = 0.0
         if isinstance(control, ErrorControl):
             if ivp.tableau.is_fsal:
                 slopes.k[-1].copy_(field(slope_times[-1], y1))
-            ratio = control.error_ratio(slopes.combine(weights.error, weights.num_error_slopes), y, y1)
+            ratio = control.error_ratio(
+                slopes.combine(weights.error, weights.num_error_slopes), y, y1
+            )
             was_finite = math.isfinite(ratio)
             if not was_finite:
                 slopes.forget()
@@ -164,15 +161,11 @@ def integrate(
         ivp.observer.tell("accept_step", t, y, proposal.h)
         thetas = _thetas(times, next_output, stretch)
         step = Step(stretch, adaptive and bool(steps), next_output, thetas)
-        if _lacks_end_slope(ivp, step, want_output_slopes):
+        if outputs.lack_end_slope(step):
             slopes.k[-1].copy_(field(slope_times[-1], y1))
         if thetas:
             polynomial = ivp.interpolant.polynomial(y, y1, slopes, weights, proposal.h)
-            ys[step.outputs] = evaluate(polynomial, thetas)
-            if step.has_end_output and not adaptive:
-                ys[step.outputs.stop - 1] = y1  # the polynomial's value only to rounding
-            if output_slopes is not None:
-                output_slopes[step.outputs] = differentiate(polynomial, thetas, proposal.h)
+            outputs.write(step, polynomial, y1)
         if keep_step is not None:
             keep_step(step, stage_states)
         steps.append(step)
@@ -185,8 +178,44 @@ def integrate(
             first_side = -1
 
     if not bool(torch.isfinite(y).all()):
-        raise _not_finite(ivp, ys)
-    return Solved(ys, steps, y, output_slopes)
+        raise _not_finite(ivp, outputs.ys)
+    return Solved(outputs.ys, steps, y, outputs.slopes)
+
+
+class _Outputs:
+    """The outputs of a solve as they come, and their time derivatives where wanted."""
+
+    def __init__(self, ivp: Integration, y0: Tensor, *, want_slopes: bool) -> None:
+        self._ivp = ivp
+        self.ys = y0.new_empty(len(ivp.times), y0.numel())
+        self.ys[0] = y0
+        self.slopes = torch.zeros_like(self.ys) if want_slopes else None
+
+    def lack_end_slope(self, step: Step) -> bool:
+        """Whether the end slope is needed and was not evaluated for the error estimate."""
+        if self._ivp.step_sizes.is_adaptive:
+            return not self._ivp.tableau.is_fsal
+        thetas = step.interior_thetas if self.slopes is None else step.thetas
+        return self._ivp.interpolant.uses_end_slope and bool(thetas)
+
+    def write(self, step: Step, polynomial: Sequence[Tensor], y1: Tensor) -> None:
+        """Write the outputs that lie in a step which ends with ``y1``."""
+        self.ys[step.outputs] = evaluate(polynomial, step.thetas)
+        if step.has_end_output and not self._ivp.step_sizes.is_adaptive:
+            self.ys[step.outputs.stop - 1] = y1  # the polynomial may lack the end slope there
+        if self.slopes is not None:
+            self.slopes[step.outputs] = differentiate(polynomial, step.thetas, step.stretch.h)
+
+
+def _first_step(
+    control: ErrorControl, field: Field, t0: float, y0: Tensor, slopes: Slopes
+) -> float:
+    """Evaluate the first slope, and return the size of the first step."""
+    t = torch.tensor(t0, dtype=y0.dtype.to_real(), device=y0.device)
+    slopes.k[0].copy_(field(t, y0))
+    if control.first_step is not None:
+        return control.first_step
+    return control.select_first_step(field, t0, y0, slopes.k[0])
 
 
 def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float, ...]:
@@ -199,14 +228,6 @@ def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float
         # Rounding must not make an output inside the step pass for one at its end.
         thetas.append(1.0 if time == stretch.t1 else min(theta, BELOW_ONE))
     return tuple(thetas)
-
-
-def _lacks_end_slope(ivp: Integration, step: Step, want_output_slopes: bool) -> bool:
-    """Whether the end slope is needed and was not evaluated for the error estimate."""
-    if ivp.step_sizes.is_adaptive:
-        return not ivp.tableau.is_fsal
-    outputs = step.thetas if want_output_slopes else step.interior_thetas
-    return ivp.interpolant.uses_end_slope and bool(outputs)
 
 
 def _check_attempt(

@@ -22,7 +22,6 @@ KeepState: TypeAlias = Callable[[int, Tensor], object]
 """Told of a stage's index and its state, shape (n,)."""
 
 
-
 def rk_stages(
     field: Field,
     weights: Weights,

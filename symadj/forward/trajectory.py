@@ -74,7 +74,7 @@ StepGrid = Sequence[Step]
 """The accepted steps of a solve, in order."""
 
 KeepStep = Callable[[Step, Sequence[Tensor]], None]
-"""Told of every accepted step and its stage states: what of them is kept is not the loop's affair."""
+"""Told of every accepted step and its stage states: what is kept is not the loop's affair."""
 
 
 @dataclass(slots=True)

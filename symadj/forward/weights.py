@@ -14,11 +14,13 @@ from symadj.tableaus import ButcherTableau
 
 @lru_cache(maxsize=64)
 def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers of a tableau as one matrix: rows of A, b, b - b_hat, and w(1/2) of its interpolant."""
+    """Numbers of a tableau as one matrix: rows of A, b, b - b_hat, w(1/2) of its interpolant."""
     width = tableau.num_evaluations + 1
     # Rounded, then subtracted, as torchdiffeq does: a last digit of these weights counts, because
     # the slopes nearly cancel in the estimate.
-    error = [float(b) - float(b_hat) for b, b_hat in zip(tableau.b, tableau.b_hat or (), strict=False)]
+    error = [
+        float(b) - float(b_hat) for b, b_hat in zip(tableau.b, tableau.b_hat or (), strict=False)
+    ]
     middle = [
         sum(x * Fraction(1, 2 ** (power + 1)) for power, x in enumerate(row))
         for row in tableau.dense_output or ()

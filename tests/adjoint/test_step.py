@@ -79,9 +79,7 @@ def test_outputs_inside_the_step_add_their_cotangents(method):
     # The end slope is the next step's affair: leave its part out of the reference as well.
     end = network(torch.tensor(STEP_SIZE, dtype=torch.float64), y1)
     own = outputs - weights[:, -1:] * end
-    wanted = torch.autograd.grad(
-        (y1, own), (y, *network.parameters()), (adjoint_state, cotangents)
-    )
+    wanted = torch.autograd.grad((y1, own), (y, *network.parameters()), (adjoint_state, cotangents))
     inside = OutputCotangents(cotangents, weights)
     y_bar, params_bar = transposed(tableau, network, y.detach(), stages, adjoint_state, inside)
     for mine, other in zip((y_bar, *params_bar), wanted, strict=True):

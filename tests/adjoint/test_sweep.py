@@ -40,7 +40,9 @@ def test_equal_to_backpropagation_through_torchdiffeq(
     torch.manual_seed(seed)
     field, y0 = Network(), torch.randn(shape, dtype=torch.float64)
     # Irregular times: torchdiffeq has no gradient for an output that falls on a grid point.
-    t = torch.tensor([0.0, *gaps], dtype=torch.float64).cumsum(0) * (1 - 1e-3 * torch.rand(1).item())
+    t = torch.tensor([0.0, *gaps], dtype=torch.float64).cumsum(0) * (
+        1 - 1e-3 * torch.rand(1).item()
+    )
     t = -t if decreasing else t
     cotangents = torch.randn(len(t), *shape, dtype=torch.float64)
     if method in ADAPTIVE:
@@ -69,9 +71,7 @@ def test_taylor_remainder_is_of_second_order(method, checkpoints):
         options = {"first_step": 0.1, "min_step": 0.1, "max_step": 0.1}
 
     def loss(y0):
-        ys = symadj.odeint(
-            field, y0, t, method=method, options=options, checkpoints=checkpoints
-        )
+        ys = symadj.odeint(field, y0, t, method=method, options=options, checkpoints=checkpoints)
         return torch.sin(ys[1:]).sum()
 
     y0.requires_grad_()

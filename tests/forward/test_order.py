@@ -37,7 +37,8 @@ def test_observed_order(method):
 
 
 @pytest.mark.parametrize(
-    ("method", "order"), [("bosh3", 2), ("dopri5", 5), ("tsit5", 5), ("dopri8", 5), ("fehlberg2", 3)]
+    ("method", "order"),
+    [("bosh3", 2), ("dopri5", 5), ("tsit5", 5), ("dopri8", 5), ("fehlberg2", 3)],
 )
 def test_observed_order_inside_a_step(method, order):
     """One step of an interpolant of order p has an error of order p + 1."""

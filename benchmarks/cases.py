@@ -1,0 +1,184 @@
+"""What is measured: the cases, in which sizes, and the figures that each of them yields."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from .discretization import Discretization, adaptive, fixed_grid
+from .environment import selected_size
+from .methods import DEFAULT_CHECKPOINTS, METHODS
+from .problems import PROBLEMS, ProblemInstance
+from .timing import Effort
+
+ADAPTIVE = "adaptive"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of every result table; its six fields are asv's parameters, in this order.
+
+    Attributes
+    ----------
+    problem, method, tableau : str
+        Names in ``PROBLEMS``, ``METHODS`` and both libraries.
+    size : str
+        The network and the batch.
+    steps : str or int
+        ``"adaptive"``, or the number of steps of a fixed grid.
+    checkpoints : str or int
+        ``"default"``, or a setting that the method offers.
+    """
+
+    problem: str
+    method: str
+    tableau: str
+    size: str
+    steps: str | int
+    checkpoints: str | int
+
+    def discretization(self, instance: ProblemInstance) -> Discretization:
+        """Return how this case's problem is discretized in time."""
+        if isinstance(self.steps, int):
+            duration = float(instance.t[-1] - instance.t[0])
+            return fixed_grid(self.tableau, num_steps=self.steps, duration=duration)
+        problem = PROBLEMS[self.problem]
+        return adaptive(
+            self.tableau, rtol=problem.rtol, atol=problem.atol, first_step=problem.first_step
+        )
+
+
+CASE_FIELDS = tuple(entry.name for entry in fields(Case))
+
+
+def _meter(unit: str) -> float:
+    measured: float = field(metadata={"unit": unit})
+    return measured
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of one case; NaN where a meter does not apply.
+
+    Seconds are medians and quartiles over interleaved rounds; the ratio is the median of the
+    rounds' own ratios to torchdiffeq's backpropagation, with a 95 % bootstrap interval. Bytes are
+    peaks above the start of the call. Steps and forward evaluations are those of the forward
+    pass. Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
+    against float64 backpropagation over the very steps that were taken.
+    """
+
+    wall_seconds: float = _meter("seconds")
+    wall_seconds_q25: float = _meter("seconds")
+    wall_seconds_q75: float = _meter("seconds")
+    wall_seconds_forward: float = _meter("seconds")
+    wall_seconds_backward: float = _meter("seconds")
+    wall_ratio: float = _meter("ratio")
+    wall_ratio_low: float = _meter("ratio")
+    wall_ratio_high: float = _meter("ratio")
+    seconds_per_sample: float = _meter("seconds")
+    peak_cpu_bytes: float = _meter("bytes")
+    peak_gpu_bytes: float = _meter("bytes")
+    nfe_forward: float = _meter("count")
+    nfe_backward: float = _meter("count")
+    nvjp: float = _meter("count")
+    num_accepted: float = _meter("count")
+    num_rejected: float = _meter("count")
+    relative_gradient_error: float = _meter("relative")
+    relative_step_gradient_error: float = _meter("relative")
+    num_threads: float = _meter("count")
+
+
+METER_UNITS: dict[str, str] = {entry.name: entry.metadata["unit"] for entry in fields(Measurement)}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The cases of one problem: every combination of what is listed here."""
+
+    schemes: tuple[tuple[str, str | int], ...]  # (tableau, steps)
+    sizes: tuple[str, ...]
+    methods: tuple[str, ...] = tuple(METHODS)
+    checkpoints: tuple[str | int, ...] = (DEFAULT_CHECKPOINTS,)
+
+
+@dataclass(frozen=True)
+class SizeSet:
+    """Every case at one scale of work."""
+
+    effort: Effort
+    sweeps: Mapping[str, Sweep]
+
+    def cases(self, problem: str | None = None) -> tuple[Case, ...]:
+        """Return the cases of one problem, or all of them."""
+        return tuple(
+            Case(name, method, tableau, size, steps, checkpoints)
+            for name, sweep in self.sweeps.items()
+            if problem in (None, name)
+            for (tableau, steps), size, method, checkpoints in itertools.product(
+                sweep.schemes, sweep.sizes, sweep.methods, sweep.checkpoints
+            )
+        )
+
+
+QUICK = SizeSet(
+    Effort(min_rounds=5, max_rounds=21, seconds=1.5),
+    {
+        "digits-classifier": Sweep((("dopri5", ADAPTIVE),), ("64-128-128-64 batch 128",)),
+        "digits-cnf": Sweep((("dopri5", ADAPTIVE),), ("64-64-64-64 batch 100",)),
+        "kdv": Sweep((("dopri8", ADAPTIVE),), ("64 points 16 channels batch 8",)),
+        "mlp-order": Sweep(
+            (("heun2", 40), ("bosh3", ADAPTIVE), ("dopri5", ADAPTIVE), ("dopri8", ADAPTIVE)),
+            ("64-64-64-64 batch 128",),
+        ),
+        "mlp-size": Sweep(
+            (("dopri5", ADAPTIVE),),
+            (
+                "2-50-2 batch 20",
+                "64-64-64-64 batch 256",
+                "784-256-256-784 batch 16",
+                "43-256-256-43 batch 500",
+            ),
+        ),
+        "mlp-steps": Sweep(
+            tuple(("rk4", steps) for steps in (10, 20, 40, 80)), ("64-64-64-64 batch 128",)
+        ),
+        "mlp-checkpoints": Sweep(
+            (("dopri5", ADAPTIVE),),
+            ("64-64-64-64 batch 256",),
+            methods=("symadj",),
+            checkpoints=("states", "stages"),
+        ),
+    },
+)
+
+SMOKE = SizeSet(
+    Effort(min_rounds=1, max_rounds=1, seconds=0.0),
+    {
+        "digits-classifier": Sweep((("dopri5", ADAPTIVE),), ("64-8-64 batch 4",)),
+        "digits-cnf": Sweep((("dopri5", ADAPTIVE),), ("64-8-64 batch 4",)),
+        "kdv": Sweep((("dopri8", ADAPTIVE),), ("16 points 2 channels batch 2",)),
+        "mlp-order": Sweep(
+            (("heun2", 8), ("bosh3", ADAPTIVE), ("dopri5", ADAPTIVE), ("dopri8", ADAPTIVE)),
+            ("2-8-2 batch 4",),
+        ),
+        "mlp-size": Sweep(
+            (("dopri5", ADAPTIVE),),
+            ("2-4-2 batch 4", "2-8-2 batch 4", "4-8-4 batch 4", "4-16-4 batch 4"),
+        ),
+        "mlp-steps": Sweep(tuple(("rk4", steps) for steps in (2, 3, 4, 5)), ("2-8-2 batch 4",)),
+        "mlp-checkpoints": Sweep(
+            (("dopri5", ADAPTIVE),),
+            ("2-8-2 batch 4",),
+            methods=("symadj",),
+            checkpoints=("states", "stages"),
+        ),
+    },
+)
+
+_SIZE_SETS = {"quick": QUICK, "smoke": SMOKE}
+
+
+def selected_size_set() -> SizeSet:
+    """Return the size set that the environment asks for."""
+    return _SIZE_SETS[selected_size()]

@@ -1,0 +1,199 @@
+"""Measuring cases: every meter, a failing case kept apart from the others."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cases import Case, Measurement, selected_size_set
+from .discretization import Discretization
+from .environment import selected_device, selected_num_threads
+from .gradient import flatten, forward, relative_error
+from .meters import CountingField, PeakBytes, peak_bytes, stopwatch
+from .methods import BASELINE, DEFAULT_CHECKPOINTS, METHODS, MethodUnavailableError, Solve
+from .problems import PROBLEMS, ProblemInstance
+from .references import step_gradient, true_gradient
+from .timing import Effort, Seconds, interleaved_rounds, median_interval, settled_heap
+
+DTYPE = torch.float32
+NUM_WARMUPS = 2
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case could not be measured: the traceback, as text."""
+
+    traceback: str
+
+
+Outcome = Measurement | Failure
+
+
+def measure_cases(cases: Sequence[Case]) -> dict[Case, Outcome]:
+    """Measure cases with the effort, threads and device that the environment asks for."""
+    torch.set_num_threads(selected_num_threads())
+    return measure(cases, selected_size_set().effort, selected_device())
+
+
+def measure(cases: Sequence[Case], effort: Effort, device: torch.device) -> dict[Case, Outcome]:
+    """Measure cases; those that differ by method or checkpoints only take turns at the clock."""
+    groups: dict[tuple[object, ...], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.problem, case.tableau, case.size, case.steps), []).append(case)
+    outcomes: dict[Case, Outcome] = {}
+    with settled_heap():
+        for group in groups.values():
+            outcomes |= _measure_group(group, effort, device)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A case, ready to run."""
+
+    case: Case
+    instance: ProblemInstance
+    solve: Solve
+    how: Discretization
+    device: torch.device
+
+    def gradient(self) -> tuple[Tensor, ...]:
+        """Compute one gradient."""
+        return forward(self.instance, self.solve, self.how).gradient()
+
+    def timed(self) -> tuple[float, float]:
+        """Return the seconds of the forward and of the backward pass of one gradient."""
+        start = stopwatch(self.device)
+        forward_pass = forward(self.instance, self.solve, self.how)
+        middle = stopwatch(self.device)
+        gradient = forward_pass.gradient()
+        stop = stopwatch(self.device)
+        del gradient
+        return middle - start, stop - middle
+
+    def counted(self) -> tuple[CountingField, Tensor]:
+        """Return the counts of one gradient, and that gradient as one float64 vector."""
+        counter = CountingField(self.instance.field, is_adaptive=isinstance(self.case.steps, str))
+        forward_pass = forward(replace(self.instance, field=counter), self.solve, self.how)
+        counter.phase = "backward"
+        return counter, flatten(forward_pass.gradient())
+
+
+def prepare(case: Case) -> Run:
+    """Make a case ready to run on the device that the environment asks for."""
+    device = selected_device()
+    return _prepare(case, PROBLEMS[case.problem].build(case.size, DTYPE, device), device)
+
+
+def _prepare(case: Case, instance: ProblemInstance, device: torch.device) -> Run:
+    solve = METHODS[case.method].solver(case.checkpoints)
+    return Run(case, instance, solve, case.discretization(instance), device)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What one run of a case settles once and for all."""
+
+    peak: PeakBytes
+    counts: CountingField
+    error: float
+    step_error: float
+
+
+def _measure_group(
+    cases: Sequence[Case], effort: Effort, device: torch.device
+) -> dict[Case, Outcome]:
+    """Measure cases that take turns; the baseline always does, be it among them or not."""
+    baseline = replace(cases[0], method=BASELINE, checkpoints=DEFAULT_CHECKPOINTS)
+    instance = PROBLEMS[baseline.problem].build(baseline.size, DTYPE, device)
+    figures: dict[Case, _Figures] = {}
+    clocks: dict[Case, Callable[[], tuple[float, ...]]] = {}
+    failures: dict[Case, Outcome] = {}
+    for case in dict.fromkeys((*cases, baseline)):
+        try:
+            run = _prepare(case, instance, device)
+            figures[case] = _figures(run)
+            clocks[case] = run.timed
+        except Exception:  # whatever a method under test raises is its result
+            failures[case] = Failure(traceback.format_exc())
+    seconds: dict[Case, Seconds] = {}
+    for case, rounds in interleaved_rounds(clocks, effort).items():
+        if isinstance(rounds, Exception):
+            failures[case] = Failure("".join(traceback.format_exception(rounds)))
+        else:
+            seconds[case] = rounds
+    return {
+        case: failures.get(case)
+        or _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size)
+        for case in cases
+    }
+
+
+def _figures(run: Run) -> _Figures:
+    for _ in range(NUM_WARMUPS):
+        run.gradient()
+    counts, gradient = run.counted()
+    steps = tuple(counts.accepted_steps) if isinstance(run.case.steps, str) else ()
+    try:
+        truth = _true_gradient(run.case.problem, run.case.size, run.device)
+        step_truth = _step_gradient(replace(run.case, method=BASELINE), steps, run.device)
+    except MethodUnavailableError:  # without the baseline there is nothing to be held against
+        error = step_error = NAN
+    else:
+        error = relative_error(gradient, truth)
+        step_error = relative_error(gradient, step_truth)
+    return _Figures(peak_bytes(run.gradient, run.device), counts, error, step_error)
+
+
+# References depend on no method, so they are kept for the cases that share them.
+@lru_cache(maxsize=2)
+def _true_gradient(problem: str, size: str, device: torch.device) -> Tensor:
+    instance = PROBLEMS[problem].build(size, DTYPE, device)
+    return true_gradient(instance, PROBLEMS[problem].first_step)
+
+
+@lru_cache(maxsize=2)
+def _step_gradient(
+    case: Case, steps: tuple[tuple[float, float], ...], device: torch.device
+) -> Tensor:
+    instance = PROBLEMS[case.problem].build(case.size, DTYPE, device)
+    return step_gradient(instance, case.discretization(instance), list(steps))
+
+
+def _measurement(
+    figures: _Figures, seconds: Seconds, baseline: Seconds | None, batch_size: int
+) -> Measurement:
+    total = seconds.sum(axis=1)
+    ratio = ratio_low = ratio_high = NAN
+    if baseline is not None:
+        ratio, ratio_low, ratio_high = median_interval(total / baseline.sum(axis=1))
+    q25, median, q75 = (float(quartile) for quartile in np.quantile(total, [0.25, 0.5, 0.75]))
+    counts = figures.counts
+    return Measurement(
+        wall_seconds=median,
+        wall_seconds_q25=q25,
+        wall_seconds_q75=q75,
+        wall_seconds_forward=float(np.median(seconds[:, 0])),
+        wall_seconds_backward=float(np.median(seconds[:, 1])),
+        wall_ratio=ratio,
+        wall_ratio_low=ratio_low,
+        wall_ratio_high=ratio_high,
+        seconds_per_sample=median / batch_size,
+        peak_cpu_bytes=figures.peak.cpu,
+        peak_gpu_bytes=figures.peak.gpu,
+        nfe_forward=float(counts.nfe["forward"]),
+        nfe_backward=float(counts.nfe["backward"]),
+        nvjp=float(counts.num_vjps),
+        num_accepted=float(len(counts.accepted_steps)),
+        num_rejected=float(counts.num_rejected),
+        relative_gradient_error=figures.error,
+        relative_step_gradient_error=figures.step_error,
+        num_threads=float(torch.get_num_threads()),
+    )

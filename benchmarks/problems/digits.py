@@ -1,0 +1,170 @@
+"""Real data: the 1,797 handwritten digits that ship inside scikit-learn, 8 x 8 pixels each.
+
+Two works: an ODE classifier, and a continuous normalizing flow (FFJORD).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from .networks import TimeMlp
+from .problem import Problem, ProblemInstance, parse_size, parse_widths
+
+NUM_PIXELS = 64
+NUM_CLASSES = 10
+NUM_LEVELS = 17  # pixels count ink from 0 to 16
+LOGIT_MARGIN = 0.05  # keeps the logit of a black or white pixel finite
+CLASSIFIER_GAIN = 3.0
+FLOW_GAIN = 3.0
+
+
+@lru_cache(maxsize=1)
+def digits() -> tuple[Tensor, Tensor]:
+    """Return all images, float64 (1797, 64) with values 0..16, and their labels, int64 (1797,)."""
+    images, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
+
+
+def _minibatch(batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    images, labels = digits()
+    if batch_size > len(images):
+        raise ValueError(f"batch {batch_size} is more than the {len(images)} digits there are")
+    chosen = torch.randperm(len(images), generator=generator)[:batch_size]
+    return images[chosen], labels[chosen]
+
+
+class ReadoutCrossEntropy(nn.Module):
+    """Cross-entropy of a linear readout of the final state.
+
+    The readout belongs to the loss, not to the field: its gradient passes through no solver.
+    """
+
+    labels: Tensor
+    weight: Tensor
+
+    def __init__(self, labels: Tensor, generator: torch.Generator) -> None:
+        super().__init__()
+        self.register_buffer("labels", labels)
+        weight = torch.randn(NUM_CLASSES, NUM_PIXELS, generator=generator, dtype=torch.float64)
+        self.register_buffer("weight", weight / math.sqrt(NUM_PIXELS))
+
+    def forward(self, ys: Tensor) -> Tensor:
+        """Return the scalar loss of states (num_outputs, batch, 64)."""
+        return nn.functional.cross_entropy(ys[-1] @ self.weight.mT, self.labels)
+
+
+def make_classifier(size: str, seed: int) -> ProblemInstance:
+    """Make the ODE classifier of a size such as ``"64-128-64 batch 128"``."""
+    network, batch_size = parse_size(size)
+    widths = parse_widths(network, num_inputs=NUM_PIXELS)
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = _minibatch(batch_size, generator)
+    return ProblemInstance(
+        field=TimeMlp(widths, CLASSIFIER_GAIN, generator),
+        y0=images / (NUM_LEVELS - 1),
+        t=torch.tensor([0.0, 1.0], dtype=torch.float64),
+        loss=ReadoutCrossEntropy(labels, generator),
+        batch_size=batch_size,
+    )
+
+
+class HutchinsonFlow(nn.Module):
+    """The flow's vector field of (x, log p): d log p/dt = -tr(df/dx), estimated as -eᵀ (df/dx) e.
+
+    The trace is estimated by autograd inside the field with one noise vector per sample, drawn
+    once, so that every method differentiates the same function.
+
+    References
+    ----------
+    Grathwohl et al., FFJORD, ICLR 2019, arXiv:1810.01367, algorithm 1.
+    """
+
+    noise: Tensor
+
+    def __init__(self, velocity: TimeMlp, noise: Tensor) -> None:
+        super().__init__()
+        self.velocity = velocity
+        self.register_buffer("noise", noise)
+
+    def forward(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return (dx/dt, d log p/dt), shapes (batch, 64) and (batch,)."""
+        x, _ = state
+        is_differentiated = torch.is_grad_enabled()
+        with torch.enable_grad():
+            if not (is_differentiated and x.requires_grad):
+                x = x.detach().requires_grad_()
+            dx = self.velocity(t, x)
+            (noise_jacobian,) = torch.autograd.grad(
+                dx, x, self.noise, create_graph=is_differentiated
+            )
+            dlogp = -(noise_jacobian * self.noise).sum(dim=-1)
+        return (dx, dlogp) if is_differentiated else (dx.detach(), dlogp)
+
+
+class NegativeLogLikelihood(nn.Module):
+    """Nats per sample under the standard normal base: -E[log N(x(T)) - (log p(T) - log p(0))]."""
+
+    def forward(self, ys: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scalar loss of states (num_outputs, batch, 64) and (num_outputs, batch)."""
+        x, logp = ys
+        base = -0.5 * (x[-1].square() + math.log(2 * math.pi)).sum(dim=-1)
+        return (logp[-1] - base).mean()
+
+
+def make_flow(size: str, seed: int) -> ProblemInstance:
+    """Make the continuous normalizing flow of a size such as ``"64-64-64 batch 100"``.
+
+    Pixels are dequantised with uniform noise and mapped to the real line by a logit, as in
+    RealNVP (Dinh et al., ICLR 2017, section 4.1).
+    """
+    network, batch_size = parse_size(size)
+    widths = parse_widths(network, num_inputs=NUM_PIXELS)
+    generator = torch.Generator().manual_seed(seed)
+    images, _ = _minibatch(batch_size, generator)
+    uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
+    ink = (images + uniform) / NUM_LEVELS
+    noise = torch.randint(0, 2, images.shape, generator=generator).to(torch.float64) * 2 - 1
+    return ProblemInstance(
+        field=HutchinsonFlow(TimeMlp(widths, FLOW_GAIN, generator), noise),
+        y0=(
+            torch.logit(LOGIT_MARGIN + (1 - 2 * LOGIT_MARGIN) * ink),
+            torch.zeros(batch_size, dtype=torch.float64),
+        ),
+        t=torch.tensor([0.0, 1.0], dtype=torch.float64),
+        loss=NegativeLogLikelihood(),
+        batch_size=batch_size,
+    )
+
+
+DIGITS_CLASSIFIER = Problem(
+    name="digits-classifier",
+    source=(
+        "ODE-Net classifier (Chen et al., NeurIPS 2018, arXiv:1806.07366), fully connected, "
+        "on the UCI optical handwritten digits that ship with scikit-learn."
+    ),
+    version="1",
+    data="real",
+    rtol=1e-5,
+    atol=1e-6,
+    first_step=0.05,
+    make=make_classifier,
+)
+DIGITS_CNF = Problem(
+    name="digits-cnf",
+    source=(
+        "Continuous normalizing flow with Hutchinson's trace (Grathwohl et al., ICLR 2019, "
+        "arXiv:1810.01367) on the same digits, dequantised."
+    ),
+    version="1",
+    data="real",
+    rtol=1e-5,
+    atol=1e-6,
+    first_step=0.05,
+    make=make_flow,
+)

@@ -1,0 +1,107 @@
+"""Where results come from: versions, threads and machine, which asv's result files leave out.
+
+    python -m benchmarks.provenance --results DIR --commit HASH --environment NAME
+
+asv records no package versions for an environment that it did not make itself. This writes them
+to ``<results>/<machine>/provenance/<commit, 8 digits>-<environment>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from .environment import selected_device, selected_num_threads
+
+SCHEMA = 1
+PACKAGES = (
+    "symadj",
+    "torch",
+    "torchdiffeq",
+    "numpy",
+    "scikit-learn",
+    "memray",
+    "asv",
+    "asv_runner",
+    "pytest",
+    "pytest-benchmark",
+)
+CPU_FILE = Path("/proc/cpuinfo")
+
+
+def provenance(commit: str) -> dict[str, object]:
+    """Return what is to be known of a run in this environment.
+
+    Parameters
+    ----------
+    commit : str
+        The commit that was measured, in full.
+    """
+    return {
+        "schema": SCHEMA,
+        "commit": commit,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    } | surroundings()
+
+
+def surroundings() -> dict[str, object]:
+    """Return versions, threads and machine, whatever is measured."""
+    return {
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "num_threads": selected_num_threads(),
+        "cpu": _cpu_name(),
+        "gpu": torch.cuda.get_device_name() if selected_device().type == "cuda" else None,
+    }
+
+
+def write_provenance(results: Path, machine: str, commit: str, environment: str) -> Path:
+    """Write the provenance beside a machine's results and return the file's path."""
+    path = results / machine / "provenance" / f"{commit[:8]}-{environment}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(provenance(commit), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _versions() -> dict[str, str]:
+    """Return the installed packages' versions; those not installed are left out."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _cpu_name() -> str:
+    """Return the processor's name; Python's own answer is only an architecture on Linux."""
+    if CPU_FILE.exists():
+        for line in CPU_FILE.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Record versions, threads and machine of a run.")
+    parser.add_argument("--results", type=Path, required=True, help="asv's results folder")
+    parser.add_argument("--commit", required=True, help="the commit measured, its full hash")
+    parser.add_argument("--environment", required=True, help="asv's name of the environment")
+    parser.add_argument(
+        "--machine", default=platform.node(), help="asv's name of the machine (default: this host)"
+    )
+    given = parser.parse_args(arguments)
+    print(write_provenance(given.results, given.machine, given.commit, given.environment))
+
+
+if __name__ == "__main__":
+    main()

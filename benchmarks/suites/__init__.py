@@ -1,0 +1,1 @@
+"""asv's benchmarks: one class per problem."""

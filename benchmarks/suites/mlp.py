@@ -1,0 +1,45 @@
+"""asv benchmarks of the MLP family, along the axes of the report."""
+
+from __future__ import annotations
+
+from .cells import Cache, CaseSuite
+
+
+class MlpOrder(CaseSuite, problem="mlp-order", tableaus=("bosh3", "dopri5", "dopri8")):
+    """Cost against the order of the tableau, adaptive steps."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()
+
+
+class MlpOrderFixedGrid(CaseSuite, problem="mlp-order", tableaus=("heun2",)):
+    """Cost of order 2, on a fixed grid."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()
+
+
+class MlpSize(CaseSuite, problem="mlp-size"):
+    """Cost against the size of the network."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()
+
+
+class MlpSteps(CaseSuite, problem="mlp-steps"):
+    """Cost against the number of time steps."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()
+
+
+class MlpCheckpoints(CaseSuite, problem="mlp-checkpoints"):
+    """Cost against what is kept of the trajectory."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()

@@ -1,0 +1,15 @@
+"""The figures of the report, made from summaries."""
+
+from reports.drawings.bars import bars
+from reports.drawings.errors import error_dots
+from reports.drawings.scatter import absolute_scatter, ratio_scatter
+from reports.drawings.sweeps import sweep_figures, sweep_text
+
+__all__ = [
+    "absolute_scatter",
+    "bars",
+    "error_dots",
+    "ratio_scatter",
+    "sweep_figures",
+    "sweep_text",
+]

@@ -1,0 +1,128 @@
+"""Memory against time: the figure that says what a gradient method costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.axes import Axis, log_axis
+from reports.drawings.notes import (
+    BASE_NOTE,
+    comparison_key,
+    configuration_text,
+    extent,
+    interval,
+    is_loggable,
+    left_out,
+    memory_title,
+    row_note,
+)
+from reports.figures import POINTS, Figure, Point, Series, with_labels
+from reports.formats import format_bytes, format_ratio, format_seconds
+from reports.labels import OWN_METHODS, problem_label
+from reports.summaries import Comparison, Estimate, Row, Summary
+
+
+def ratio_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
+    """Memory against time, both relative to torchdiffeq backprop; None if none is known."""
+    drawn = [
+        (row, row.time_ratio, row.memory_ratio)
+        for row in comparison.rows
+        if row.time_ratio is not None and row.memory_ratio is not None
+    ]
+    return _scatter(
+        f"{comparison_key(comparison)}-ratio",
+        f"{configuration_text(comparison)}. {BASE_NOTE} Whiskers: 95 % interval of the median of "
+        "paired time ratios.",
+        comparison,
+        drawn,
+        _Axes(
+            lambda values: log_axis(
+                "Time / backprop's time", values, format_ratio, reference=1.0, margins=(0.22, 0.22)
+            ),
+            lambda values: log_axis(
+                f"{memory_title(summary)} / backprop's",
+                values,
+                format_ratio,
+                reference=1.0,
+                margins=(0.14, 0.14),
+            ),
+        ),
+    )
+
+
+def absolute_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
+    """Memory against time, in bytes and seconds; None if none is known."""
+    drawn = [
+        (row, row.seconds, row.peak_bytes)
+        for row in comparison.rows
+        if row.seconds is not None and row.peak_bytes is not None
+    ]
+    return _scatter(
+        f"{comparison_key(comparison)}-absolute",
+        f"{configuration_text(comparison)}. Whiskers: quartiles over the rounds.",
+        comparison,
+        drawn,
+        _Axes(
+            lambda values: log_axis(
+                "Wall time, forward and backward (ms, s)",
+                values,
+                format_seconds,
+                margins=(0.22, 0.22),
+                max_ticks=4,
+            ),
+            lambda values: log_axis(
+                f"{memory_title(summary)} (KiB, MiB)",
+                values,
+                format_bytes,
+                binary=True,
+                margins=(0.14, 0.14),
+            ),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """How the two axes are made from the values on them."""
+
+    x: Callable[[list[float]], Axis]
+    y: Callable[[list[float]], Axis]
+
+
+def _scatter(
+    key: str,
+    caption: str,
+    comparison: Comparison,
+    drawn: Sequence[tuple[Row, Estimate, float]],
+    axes: _Axes,
+) -> Figure | None:
+    shown = [item for item in drawn if is_loggable(item[1].value) and is_loggable(item[2])]
+    if not shown:
+        return None
+    series = tuple(
+        Series(
+            row.label,
+            POINTS,
+            row.look.style,
+            (
+                Point(
+                    estimate.value,
+                    memory,
+                    note=row_note(row),
+                    label=row.short_label,
+                    x_interval=interval(estimate),
+                ),
+            ),
+            is_own=row.method in OWN_METHODS,
+        )
+        for row, estimate, memory in shown
+    )
+    x_values = [value for _, estimate, _ in shown for value in extent(estimate)]
+    figure = Figure(
+        key,
+        problem_label(comparison.configuration.problem).name,
+        f"{caption}{left_out(comparison.rows, [item[0] for item in shown])}",
+        axes.x(x_values),
+        axes.y([memory for _, _, memory in shown]),
+        series,
+    )
+    return with_labels(figure, POINTS)

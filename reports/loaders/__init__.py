@@ -1,0 +1,20 @@
+"""Readers of result files. They parse JSON and nothing else: no value of a file is ever run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from reports.loaders.asv import load_asv
+from reports.loaders.pytest_benchmark import load_pytest_benchmark
+from reports.records import Loaded
+
+__all__ = ["load", "load_asv", "load_pytest_benchmark"]
+
+
+def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:
+    """Read asv result folders, then pytest-benchmark files, in the order given."""
+    loaded = Loaded()
+    for folder in results:
+        loaded += load_asv(folder)
+    for file in benchmark_files:
+        loaded += load_pytest_benchmark(file)
+    return loaded

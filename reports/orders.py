@@ -1,0 +1,37 @@
+"""Orders in which values are listed: sizes by weights, numbers by value, checkpoints by memory."""
+
+import itertools
+import math
+import re
+
+
+def num_weights(size: str) -> int | None:
+    """Weights of a network described as widths joined by dashes; None if it is not.
+
+    >>> num_weights("64-32-64 batch 256")
+    4096
+    """
+    match = re.match(r"\d+(?:-\d+)+(?!\S)", size)
+    if match is None:
+        return None
+    widths = [int(width) for width in match.group().split("-")]
+    return sum(a * b for a, b in itertools.pairwise(widths))
+
+
+def natural_order(value: int | str) -> tuple[int, float, tuple[tuple[int, str], ...]]:
+    """Key that sorts numbers by value, before text; text with its numbers by value."""
+    if isinstance(value, int):
+        return (0, value, ())
+    parts = re.split(r"(\d+)", value)
+    return (1, 0, tuple((int(part) if part.isdecimal() else -1, part) for part in parts))
+
+
+def size_order(size: str) -> tuple[float, object]:
+    weights = num_weights(size)
+    return (math.inf if weights is None else weights, natural_order(size))
+
+
+def checkpoints_order(kept: int | str) -> tuple[object, ...]:
+    """Key that sorts what is kept, from little to much: counts, every state, stage states too."""
+    natural = natural_order(kept)
+    return (natural[0], kept != "states", natural)

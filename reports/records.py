@@ -1,0 +1,160 @@
+"""What was measured: cases, measurements, runs. Plain data, as the loaders found it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+CASE_FIELDS = ("problem", "method", "tableau", "size", "steps", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A piece of work that several methods can be compared on.
+
+    Attributes
+    ----------
+    problem, tableau, size : str
+        The problem, the Runge-Kutta method, and the network with its batch.
+    steps : int or str
+        Number of fixed steps, or ``"adaptive"``.
+    """
+
+    problem: str
+    tableau: str
+    size: str
+    steps: int | str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration, the gradient method that did it, and what that method kept.
+
+    Attributes
+    ----------
+    configuration : Configuration
+        The piece of work.
+    method : str
+        Gradient method.
+    checkpoints : int or str
+        What is kept of the trajectory; ``"default"`` where the method has no choice.
+    """
+
+    configuration: Configuration
+    method: str
+    checkpoints: int | str
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, int | str]) -> "Case":
+        """Build a case from the six fields of `CASE_FIELDS`, which a result file names."""
+        configuration = Configuration(
+            str(values["problem"]), str(values["tableau"]), str(values["size"]), values["steps"]
+        )
+        return cls(configuration, str(values["method"]), values["checkpoints"])
+
+    def fields(self) -> tuple[int | str, ...]:
+        """Values in the order of `CASE_FIELDS`."""
+        work = self.configuration
+        return (
+            work.problem,
+            self.method,
+            work.tableau,
+            work.size,
+            work.steps,
+            self.checkpoints,
+        )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Every meter of one case.
+
+    Attributes
+    ----------
+    case : Case
+        What was measured.
+    values : mapping of str to float
+        Meter to value, in seconds, bytes, counts or as a relative number; it may be infinite.
+        A meter that was skipped is absent.
+    failed : frozenset of str
+        Meters whose measurement raised.
+    """
+
+    case: Case
+    values: Mapping[str, float]
+    failed: frozenset[str] = frozenset()
+
+    def value(self, meter: str) -> float | None:
+        """Value of a meter; None if it failed or was not measured."""
+        return self.values.get(meter)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run was made; None and empty mean "not recorded"."""
+
+    machine: str
+    cpu: str | None = None
+    gpu: str | None = None
+    num_cpu: int | None = None
+    ram_bytes: int | None = None
+    os: str | None = None
+    arch: str | None = None
+    python: str | None = None
+    packages: tuple[tuple[str, str], ...] = ()
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One file of results: one commit, one machine, one environment.
+
+    Figures are drawn from one run each, so machines, commits and environments never mix.
+
+    Attributes
+    ----------
+    tool : str
+        ``"asv"`` or ``"pytest-benchmark"``.
+    file : str
+        The file, as it was named to the command.
+    commit : str
+        Hash, or ``"unknown"``.
+    environment : Environment
+        Where it ran.
+    measurements : tuple of Measurement
+        What came out, in the order of the file.
+    date : datetime or None
+        Of the commit, UTC; of the run where the file does not know the commit's.
+    measured : datetime or None
+        When the last measurement started, UTC.
+    is_dirty : bool
+        The tree held changes that the commit does not.
+    """
+
+    tool: str
+    file: str
+    commit: str
+    environment: Environment
+    measurements: tuple[Measurement, ...]
+    date: datetime | None = None
+    measured: datetime | None = None
+    is_dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a loader found, and what it could not read.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+        In the order of the folders, then of the file names.
+    warnings : tuple of str
+        One sentence for each file or part of a file that was left out, naming it.
+    """
+
+    runs: tuple[Run, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def __add__(self, other: "Loaded") -> "Loaded":
+        """Both, one after the other."""
+        return Loaded(self.runs + other.runs, self.warnings + other.warnings)

@@ -1,0 +1,55 @@
+"""Which runs are shown: the newest of each machine and tool. Runs are never merged."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reports.records import Run
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run that is shown, and the older ones of the same machine and tool that are not.
+
+    Attributes
+    ----------
+    run : Run
+        The newest.
+    others : tuple of Run
+        The others, newest first.
+    """
+
+    run: Run
+    others: tuple[Run, ...] = ()
+
+
+def select(runs: Iterable[Run]) -> tuple[Shown, ...]:
+    """Pick the newest run of each machine and tool.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        In the order in which folders and files were named.
+
+    Returns
+    -------
+    tuple of Shown
+        In the order of first appearance, asv before pytest-benchmark. Runs without a measurement
+        are passed over.
+    """
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.measurements:
+            groups.setdefault((run.environment.machine, run.tool), []).append(run)
+    shown = []
+    for group in groups.values():
+        group.sort(key=_age, reverse=True)
+        shown.append(Shown(group[0], tuple(group[1:])))
+    return tuple(sorted(shown, key=lambda item: item.run.tool))
+
+
+def _age(run: Run) -> tuple[datetime, datetime, str]:
+    """Key that sorts by the commit's date, then by when it was measured, then by file."""
+    return (run.date or _EPOCH, run.measured or _EPOCH, run.file)

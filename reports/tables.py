@@ -1,0 +1,316 @@
+"""Tables of the pages and the CSV file, as text with the number to sort by."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from reports.drawings.notes import STEP_ERROR, TRUE_ERROR
+from reports.formats import (
+    FAILED,
+    KNOWN_METERS,
+    NOT_MEASURED,
+    format_count,
+    format_interval,
+    format_rate,
+    format_ratio,
+    format_seconds,
+    meter,
+)
+from reports.labels import BASE_METHOD, Style, problem_label
+from reports.records import CASE_FIELDS, Configuration, Measurement, Run
+from reports.summaries import Comparison, Estimate, Row, Summary
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes
+    ----------
+    text : str
+        What is read.
+    detail : str
+        An interval, in smaller letters.
+    value : float or None
+        What is sorted by; None sorts last.
+    kind : str
+        ``""``, ``"failed"`` or ``"missing"``.
+    style : Style or None
+        Mark of a method, shown before the text.
+    href : str
+        Page that the text links to.
+    """
+
+    text: str
+    detail: str = ""
+    value: float | None = None
+    kind: str = ""
+    style: Style | None = None
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a column; `explanation` is told when it is pointed at."""
+
+    label: str
+    explanation: str = ""
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column heads its row."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+_Read = Callable[[Row], Cell]
+
+
+def meter_cell(measurement: Measurement, name: str) -> Cell:
+    """Cell of one meter: its value, "failed", or "-" where it was not measured."""
+    value = measurement.value(name)
+    if value is not None:
+        return Cell(meter(name).format(value), value=value)
+    return _absent(measurement, name)
+
+
+def _absent(measurement: Measurement, name: str) -> Cell:
+    if name in measurement.failed:
+        return Cell(FAILED, kind="failed")
+    return Cell(NOT_MEASURED, kind="missing")
+
+
+def _estimate_cell(
+    row: Row, name: str, estimate: Estimate | None, text: Callable[[float], str]
+) -> Cell:
+    if estimate is None:
+        return _absent(row.measurement, name)
+    detail = ""
+    if estimate.low is not None and estimate.high is not None:
+        detail = format_interval(estimate.low, estimate.high, text)
+    return Cell(text(estimate.value), detail, estimate.value)
+
+
+def _seconds(row: Row) -> Cell:
+    return _estimate_cell(row, "wall_seconds", row.seconds, format_seconds)
+
+
+def _time_ratio(row: Row) -> Cell:
+    cell = _estimate_cell(row, "wall_ratio", row.time_ratio, format_ratio)
+    is_base = row.method == BASE_METHOD and cell.value is not None
+    return replace(cell, detail=cell.detail or "base") if is_base else cell
+
+
+def _peak(row: Row) -> Cell:
+    return meter_cell(row.measurement, row.memory_meter)
+
+
+def _memory_ratio(row: Row) -> Cell:
+    if row.memory_ratio is None:
+        return _absent(row.measurement, row.memory_meter)
+    return Cell(format_ratio(row.memory_ratio), value=row.memory_ratio)
+
+
+def _rate(row: Row) -> Cell:
+    value = row.measurement.value("seconds_per_sample")
+    if not value or not math.isfinite(value):
+        return _absent(row.measurement, "seconds_per_sample")
+    return Cell(format_rate(1 / value), value=1 / value)
+
+
+def _evaluations(row: Row) -> Cell:
+    """Evaluations of f in both passes, added and apart."""
+    forward, backward = (
+        meter_cell(row.measurement, name) for name in ("nfe_forward", "nfe_backward")
+    )
+    if forward.value is None or backward.value is None:
+        return forward if forward.value is None else backward
+    total = forward.value + backward.value
+    return Cell(format_count(total), f"{forward.text} + {backward.text}", total)
+
+
+def _reader(name: str) -> _Read:
+    return lambda row: meter_cell(row.measurement, name)
+
+
+def _method(row: Row) -> Cell:
+    return Cell(row.label, style=row.look.style)
+
+
+_TIME_RATIO = Column(
+    "Time / backprop",
+    "median of paired ratios to torchdiffeq backprop, with its 95 % interval",
+)
+_MEMORY_RATIO = Column("Memory / backprop", "peak memory over torchdiffeq backprop's")
+_WALL = Column("Wall time", "median of forward and backward together, with quartiles")
+_TRUE = Column(
+    "Error, true gradient",
+    "relative difference to the gradient in float64 at a tight tolerance",
+)
+_STEP = Column(
+    "Error, same steps",
+    "relative difference to float64 backpropagation over the same steps",
+)
+
+
+def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
+    """Columns of the measurements, each with how it is read and its main meter."""
+    columns: list[tuple[Column, _Read, str]] = [
+        (_WALL, _seconds, "wall_seconds"),
+        (_TIME_RATIO, _time_ratio, "wall_ratio"),
+        (Column("Forward"), _reader("wall_seconds_forward"), "wall_seconds_forward"),
+        (Column("Backward"), _reader("wall_seconds_backward"), "wall_seconds_backward"),
+        (
+            Column("Samples / s", "batch size over wall time; more is better"),
+            _rate,
+            "seconds_per_sample",
+        ),
+        (Column("Peak memory (CPU)"), _reader("peak_cpu_bytes"), "peak_cpu_bytes"),
+        (Column("Peak memory (GPU)"), _reader("peak_gpu_bytes"), "peak_gpu_bytes"),
+        (_MEMORY_RATIO, _memory_ratio, summary.memory_meter),
+        (
+            Column("NFE forward", "evaluations of f in the forward solve"),
+            _reader("nfe_forward"),
+            "nfe_forward",
+        ),
+        (
+            Column("NFE backward", "evaluations of f in the backward pass"),
+            _reader("nfe_backward"),
+            "nfe_backward",
+        ),
+        (Column("VJPs", "vector-Jacobian products of f"), _reader("nvjp"), "nvjp"),
+        (Column("Steps accepted"), _reader("num_accepted"), "num_accepted"),
+        (Column("Steps rejected"), _reader("num_rejected"), "num_rejected"),
+        (_TRUE, _reader(TRUE_ERROR), TRUE_ERROR),
+        (_STEP, _reader(STEP_ERROR), STEP_ERROR),
+    ]
+    for name in _other_meters(summary.run):
+        columns.append((Column(meter(name).label), _reader(name), name))
+    return columns
+
+
+def _other_meters(run: Run) -> list[str]:
+    """Meters that this report does not know, by name."""
+    names = {name for m in run.measurements for name in (*m.values, *m.failed)}
+    return sorted(names - set(KNOWN_METERS))
+
+
+def measurement_table(
+    summary: Summary, comparisons: Sequence[Comparison], *, with_problem: bool
+) -> Table:
+    """Every measurement of some configurations, one a row.
+
+    Parameters
+    ----------
+    summary : Summary
+        The run.
+    comparisons : sequence of Comparison
+        What is listed.
+    with_problem : bool
+        Whether a column names the problem.
+    """
+    rows = [row for comparison in comparisons for row in comparison.rows]
+    columns: list[tuple[Column, _Read]] = [
+        (Column("Method", is_number=False), _method),
+        (Column("Tableau", is_number=False), lambda row: Cell(_work(row).tableau)),
+        (Column("Network and batch", is_number=False), lambda row: Cell(_work(row).size)),
+        (Column("Steps", is_number=False), lambda row: _key_cell(_work(row).steps)),
+        (
+            Column("Checkpoints", is_number=False),
+            lambda row: _key_cell(row.measurement.case.checkpoints),
+        ),
+    ]
+    if with_problem:
+        problem = (
+            Column("Problem", is_number=False),
+            lambda row: Cell(problem_label(_work(row).problem).name),
+        )
+        columns.insert(1, problem)
+    # A case that failed as a whole says nothing about which meters there are.
+    telling = [row.measurement for row in rows if row.measurement.values]
+    absent = []
+    for column, read, name in _meter_columns(summary):
+        if not telling or any(name in m.values or name in m.failed for m in telling):
+            columns.append((column, read))
+        else:
+            absent.append(column.label)
+    return Table(
+        "Every measurement",
+        tuple(column for column, _ in columns),
+        tuple(tuple(read(row) for _, read in columns) for row in rows),
+        f"Not measured in this run: {', '.join(absent)}." if absent else "",
+    )
+
+
+def _work(row: Row) -> Configuration:
+    return row.measurement.case.configuration
+
+
+def _key_cell(value: int | str) -> Cell:
+    return Cell(str(value), value=float(value) if isinstance(value, int) else None)
+
+
+def headline_table(comparison: Comparison) -> Table:
+    """The few numbers that decide, for each method of one configuration."""
+    columns: list[tuple[Column, _Read]] = [
+        (Column("Method", is_number=False), _method),
+        (_MEMORY_RATIO, _memory_ratio),
+        (_TIME_RATIO, _time_ratio),
+        (Column("Peak memory"), _peak),
+        (_WALL, _seconds),
+        (_TRUE, _reader(TRUE_ERROR)),
+        (_STEP, _reader(STEP_ERROR)),
+        (Column("NFE", "evaluations of f, forward + backward"), _evaluations),
+    ]
+    return Table(
+        "",
+        tuple(column for column, _ in columns),
+        tuple(tuple(read(row) for _, read in columns) for row in comparison.rows),
+    )
+
+
+def error_table(summary: Summary) -> Table:
+    """Both gradient errors of every measurement."""
+    columns: list[tuple[Column, _Read]] = [
+        (Column("Method", is_number=False), _method),
+        (
+            Column("Problem", is_number=False),
+            lambda row: Cell(problem_label(_work(row).problem).name),
+        ),
+        (Column("Tableau", is_number=False), lambda row: Cell(_work(row).tableau)),
+        (Column("Network and batch", is_number=False), lambda row: Cell(_work(row).size)),
+        (Column("Steps", is_number=False), lambda row: _key_cell(_work(row).steps)),
+        (_TRUE, _reader(TRUE_ERROR)),
+        (_STEP, _reader(STEP_ERROR)),
+    ]
+    rows = [row for comparison in summary.comparisons for row in comparison.rows]
+    return Table(
+        "Gradient errors of every measurement",
+        tuple(column for column, _ in columns),
+        tuple(tuple(read(row) for _, read in columns) for row in rows),
+    )
+
+
+def measurements_csv(run: Run) -> str:
+    """Every measurement, unrounded: seconds, bytes, counts, relative numbers.
+
+    A failed meter reads ``failed``; one that was not measured is empty.
+    """
+    names = [*KNOWN_METERS, *_other_meters(run)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*CASE_FIELDS, *(f"{name} [{meter(name).unit}]" for name in names)])
+    for measurement in run.measurements:
+        cells = [
+            FAILED if name in measurement.failed else measurement.values.get(name, "")
+            for name in names
+        ]
+        writer.writerow([*measurement.case.fields(), *cells])
+    return text.getvalue()

@@ -1,0 +1,93 @@
+"""What asv sees: discovered by asv's own code, as it would."""
+
+import itertools
+import pickle
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+from asv_runner.discovery import disc_benchmarks
+
+import benchmarks
+from benchmarks.cases import CASE_FIELDS, METER_UNITS, Measurement, selected_size_set
+from benchmarks.measure import Failure
+from benchmarks.methods import METHODS
+from benchmarks.problems import PROBLEMS
+from benchmarks.suites import cells, digits, kdv, mlp
+
+SUITES = (
+    digits.DigitsClassifier,
+    digits.DigitsCnf,
+    kdv.Kdv,
+    mlp.MlpOrder,
+    mlp.MlpOrderFixedGrid,
+    mlp.MlpSize,
+    mlp.MlpSteps,
+    mlp.MlpCheckpoints,
+)
+
+
+@pytest.fixture(scope="module")
+def discovered():
+    root = Path(benchmarks.__file__).parent
+    return {benchmark.name: benchmark for benchmark in disc_benchmarks(str(root))}
+
+
+def test_asv_finds_every_meter_of_every_problem_and_nothing_else(discovered):
+    expected = {
+        f"suites.{suite.__module__.rpartition('.')[2]}.{suite.__name__}.track_{meter}"
+        for suite in SUITES
+        for meter in METER_UNITS
+    }
+    assert set(discovered) == expected
+
+
+def test_together_the_classes_have_every_case_once():
+    cases = [case for suite in SUITES for case in suite.cases]
+    assert sorted(cases, key=repr) == sorted(selected_size_set().cases(), key=repr)
+    for suite in SUITES:
+        assert sorted(itertools.product(*suite.params), key=repr) == sorted(
+            map(astuple, suite.cases), key=repr
+        )
+
+
+def test_units_versions_and_parameters(discovered):
+    for name, benchmark in discovered.items():
+        meter = name.rpartition(".track_")[2]
+        assert benchmark.unit == METER_UNITS[meter]
+        assert benchmark.type == "track"
+        assert tuple(benchmark.param_names) == CASE_FIELDS
+        ((problem,), methods, *_) = benchmark._params
+        assert benchmark.version == PROBLEMS[problem].version
+        assert set(methods) <= set(METHODS)
+        for values in benchmark._params:
+            assert {type(value) for value in values} <= {str, int}
+
+
+def test_each_class_has_a_cache_of_its_own(discovered):
+    keys = {}
+    for name, benchmark in discovered.items():
+        keys.setdefault(name.rpartition(".")[0], set()).add(benchmark.setup_cache_key)
+    assert all(len(key) == 1 for key in keys.values())
+    assert len(set().union(*keys.values())) == len(SUITES)
+
+
+def test_a_failed_case_is_one_failed_cell(monkeypatch):
+    suite = kdv.Kdv()
+    good, bad, *_ = suite.cases
+    figures = Measurement(**{meter: float(i) for i, meter in enumerate(METER_UNITS)})
+    outcomes = {good: figures, bad: Failure("boom at line 7")}
+    monkeypatch.setattr(cells, "measure_cases", lambda _: outcomes)
+    cache = pickle.loads(pickle.dumps(suite.setup_cache()))
+    for position, meter in enumerate(METER_UNITS):
+        track = getattr(suite, f"track_{meter}")
+        assert track(cache, *astuple(good)) == position
+        with pytest.raises(cells.CaseFailedError, match="boom at line 7"):
+            track(cache, *astuple(bad))
+
+
+def test_cases_that_are_not_all_combinations_are_refused():
+    with pytest.raises(ValueError, match="split them into classes"):
+
+        class _Whole(cells.CaseSuite, problem="mlp-order"):
+            pass

@@ -1,0 +1,97 @@
+"""The table of cases: complete, valid, and the same under every size set."""
+
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+import torch
+
+from benchmarks.cases import CASE_FIELDS, METER_UNITS, QUICK, SMOKE, Case, Measurement
+from benchmarks.meters import CountingField
+from benchmarks.methods import BASELINE, METHODS
+from benchmarks.problems import PROBLEMS
+
+CPU = torch.device("cpu")
+SIZE_SETS = {"quick": QUICK, "smoke": SMOKE}
+
+
+@pytest.fixture(params=SIZE_SETS)
+def size_set(request):
+    return SIZE_SETS[request.param]
+
+
+def test_a_case_is_six_strings_or_numbers_in_the_agreed_order():
+    assert CASE_FIELDS == ("problem", "method", "tableau", "size", "steps", "checkpoints")
+    assert {field.type for field in fields(Measurement)} == {"float"}
+    assert METER_UNITS["peak_cpu_bytes"] == "bytes"
+    assert METER_UNITS["seconds_per_sample"] == "seconds"
+    assert METER_UNITS["wall_ratio"] == "ratio"
+    assert METER_UNITS["nvjp"] == "count"
+    assert METER_UNITS["relative_gradient_error"] == "relative"
+
+
+def test_every_case_names_what_exists(size_set):
+    cases = size_set.cases()
+    assert len(set(cases)) == len(cases)
+    for case in cases:
+        assert case.problem in PROBLEMS
+        METHODS[case.method].solver(case.checkpoints)  # raises if not offered
+
+
+def test_every_problem_and_every_method_is_there(size_set):
+    assert {case.problem for case in size_set.cases()} == set(PROBLEMS)
+    for problem in PROBLEMS:
+        methods = {case.method for case in size_set.cases(problem)}
+        assert methods == ({"symadj"} if problem == "mlp-checkpoints" else set(METHODS))
+
+
+def test_every_axis_is_there(size_set):
+    def values(problem, field):
+        return list(dict.fromkeys(getattr(case, field) for case in size_set.cases(problem)))
+
+    assert values("mlp-order", "tableau") == ["heun2", "bosh3", "dopri5", "dopri8"]
+    assert len(values("mlp-size", "size")) >= 3
+    steps = values("mlp-steps", "steps")
+    assert len(steps) >= 4
+    assert steps == sorted(steps)
+    assert values("mlp-checkpoints", "checkpoints") == ["states", "stages"]
+    assert values("kdv", "tableau") == ["dopri8"]
+
+
+def test_smoke_has_every_case_of_quick_at_another_size():
+    def shape(size_set):
+        return Counter(
+            (case.problem, case.method, case.tableau, case.checkpoints, case.steps == "adaptive")
+            for case in size_set.cases()
+        )
+
+    assert shape(SMOKE) == shape(QUICK)
+
+
+def test_every_size_can_be_built(size_set):
+    for problem, size in {(case.problem, case.size) for case in size_set.cases()}:
+        instance = PROBLEMS[problem].build(size, torch.float32, CPU)
+        assert size.endswith(f" batch {instance.batch_size}")
+
+
+def test_a_fixed_grid_has_as_many_steps_as_the_case_says(size_set):
+    fixed = {case for case in size_set.cases() if isinstance(case.steps, int)}
+    for case in {Case(*(*c_key(c)[:3], "2-4-2 batch 1", c.steps, c.checkpoints)) for c in fixed}:
+        instance = PROBLEMS[case.problem].build(case.size, torch.float32, CPU)
+        counter = CountingField(instance.field, is_adaptive=False)
+        solve = METHODS[case.method].solver(case.checkpoints)
+        with torch.no_grad():
+            solve(counter, instance.y0, instance.t, case.discretization(instance))
+        assert len(counter.accepted_steps) == case.steps
+
+
+def c_key(case):
+    return tuple(getattr(case, field) for field in CASE_FIELDS)
+
+
+def test_adaptive_cases_are_given_their_first_step():
+    (case, *_) = (c for c in QUICK.cases("kdv") if c.method == BASELINE)
+    instance = PROBLEMS["kdv"].build("16 points 2 channels batch 1", torch.float32, CPU)
+    how = case.discretization(instance)
+    assert dict(how.options) == {"first_step": PROBLEMS["kdv"].first_step}
+    assert (how.rtol, how.atol) == (PROBLEMS["kdv"].rtol, PROBLEMS["kdv"].atol)

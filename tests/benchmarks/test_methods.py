@@ -1,0 +1,133 @@
+"""Every method against torchdiffeq's backpropagation: the same outputs, the same gradient."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import methods
+from benchmarks.cases import SMOKE
+from benchmarks.gradient import flat_gradient, forward, relative_error
+from benchmarks.meters import CountingField
+from benchmarks.methods import BASELINE, METHODS, MethodUnavailableError
+from benchmarks.problems import PROBLEMS
+
+CPU = torch.device("cpu")
+GROUPS = [case for case in SMOKE.cases() if case.method == BASELINE]
+EXACT = [name for name, method in METHODS.items() if method.is_exact and name != BASELINE]
+
+
+def group_id(case):
+    return f"{case.problem}-{case.tableau}-{case.size}-{case.steps}"
+
+
+def solver(name):
+    return METHODS[name].solver("default")
+
+
+def count(case, method, dtype=torch.float64):
+    instance = PROBLEMS[case.problem].build(case.size, dtype, CPU)
+    counter = CountingField(instance.field, is_adaptive=case.steps == "adaptive")
+    counted = replace(instance, field=counter)
+    forward_pass = forward(counted, solver(method), case.discretization(instance))
+    counter.phase = "backward"
+    forward_pass.gradient()
+    return counter
+
+
+@pytest.mark.parametrize("case", GROUPS, ids=group_id)
+def test_exact_methods_return_backpropagations_gradient(case):
+    instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
+    how = case.discretization(instance)
+    reference = flat_gradient(instance, solver(BASELINE), how)
+    errors = {
+        name: relative_error(flat_gradient(instance, solver(name), how), reference)
+        for name in EXACT
+    }
+    assert max(errors.values()) <= 1e-12, errors
+
+
+@pytest.mark.parametrize("case", GROUPS, ids=group_id)
+def test_methods_return_the_same_outputs(case):
+    instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
+    how = case.discretization(instance)
+
+    def outputs(name):
+        with torch.no_grad():
+            ys = solver(name)(instance.field, instance.y0, instance.t, how)
+        return ys if isinstance(ys, tuple) else (ys,)
+
+    expected = outputs(BASELINE)
+    for name in METHODS:
+        for part, reference in zip(outputs(name), expected, strict=True):
+            if name.startswith("symadj"):
+                torch.testing.assert_close(part, reference, rtol=1e-11, atol=1e-11)
+            else:
+                assert torch.equal(part, reference), name
+
+
+def test_the_continuous_adjoint_is_near_but_not_exact():
+    (case,) = (case for case in GROUPS if case.problem == "digits-classifier")
+    instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
+    how = case.discretization(instance)
+    reference = flat_gradient(instance, solver(BASELINE), how)
+    error = relative_error(flat_gradient(instance, solver("torchdiffeq-adjoint"), how), reference)
+    assert 1e-9 < error < 1e-2
+    assert not METHODS["torchdiffeq-adjoint"].is_exact
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_methods_take_the_same_steps(method):
+    for case in GROUPS:
+        ours, reference = count(case, method), count(case, BASELINE)
+        assert ours.num_rejected == reference.num_rejected
+        torch.testing.assert_close(
+            torch.tensor(ours.accepted_steps, dtype=torch.float64),
+            torch.tensor(reference.accepted_steps, dtype=torch.float64),
+            rtol=1e-9,
+            atol=1e-9,
+        )
+
+
+@pytest.mark.parametrize(("tableau", "new_stages"), [("bosh3", 3), ("dopri5", 6), ("dopri8", 13)])
+def test_a_checkpoint_per_adaptive_step_wastes_no_evaluation(tableau, new_stages):
+    (case,) = (c for c in GROUPS if c.problem == "mlp-order" and c.tableau == tableau)
+    counts = count(case, "checkpoint-step")
+    accepted, rejected = len(counts.accepted_steps), counts.num_rejected
+    assert counts.nfe["forward"] == 1 + new_stages * (accepted + rejected)
+    assert counts.nfe["backward"] == 1 + new_stages * accepted
+    assert counts.num_vjps == 1 + new_stages * accepted
+
+
+def test_a_checkpoint_per_fixed_step_wastes_no_evaluation():
+    case = next(c for c in GROUPS if c.problem == "mlp-steps")
+    counts = count(case, "checkpoint-step")
+    assert counts.nfe == {"forward": 4 * case.steps, "backward": 4 * case.steps}
+    assert counts.num_vjps == 4 * case.steps
+
+
+@pytest.mark.parametrize("problem", ["kdv", "digits-cnf"])
+def test_a_checkpoint_per_solve_runs_it_twice_also_where_the_field_calls_autograd(problem):
+    (case,) = (c for c in GROUPS if c.problem == problem)
+    counts = count(case, "checkpoint-solve")
+    assert counts.nfe["backward"] == counts.nfe["forward"]
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    (case,) = (c for c in GROUPS if c.problem == "digits-classifier")
+    instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
+    how = case.discretization(instance)
+    monkeypatch.setattr(methods, "symadj", None)
+    with pytest.raises(MethodUnavailableError, match="package symadj"):
+        flat_gradient(instance, solver("symadj"), how)
+    flat_gradient(instance, solver(BASELINE), how)
+    monkeypatch.setattr(methods, "torchdiffeq", None)
+    for name in METHODS:
+        if not name.startswith("symadj"):
+            with pytest.raises(MethodUnavailableError, match="package torchdiffeq"):
+                flat_gradient(instance, solver(name), how)
+
+
+def test_checkpoints_that_a_method_does_not_offer_are_refused():
+    with pytest.raises(ValueError, match="it has 'default', 'states', 'stages'"):
+        METHODS["symadj"].solver("every other")

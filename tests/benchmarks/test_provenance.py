@@ -1,0 +1,37 @@
+import json
+
+import torch
+
+from benchmarks import provenance
+from benchmarks.environment import THREADS_VARIABLE
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_file_lies_beside_the_machines_results(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+    provenance.main(
+        [
+            *("--results", str(tmp_path)),
+            *("--commit", COMMIT),
+            *("--environment", "existing-py"),
+            *("--machine", "somewhere"),
+        ]
+    )
+    path = tmp_path / "somewhere" / "provenance" / "01234567-existing-py.json"
+    assert capsys.readouterr().out.strip() == str(path)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["schema"] == 1
+    assert record["commit"] == COMMIT
+    assert record["packages"]["torch"] == torch.__version__
+    assert record["num_threads"] == 3
+    assert record["cpu"]
+    assert record["gpu"] is None
+    assert set(record) == {
+        *("schema", "commit", "date", "python", "packages", "num_threads", "cpu", "gpu")
+    }
+
+
+def test_packages_that_are_not_installed_are_left_out(monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package-anywhere"))
+    assert list(provenance.provenance(COMMIT)["packages"]) == ["torch"]

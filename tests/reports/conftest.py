@@ -1,0 +1,65 @@
+"""A small site, built once, and the results it is built from."""
+
+from pathlib import Path
+
+import pytest
+
+from reports.loaders import load
+from reports.output import build_site
+from reports.records import Loaded
+from tests.reports.invented import (
+    METHODS,
+    case,
+    fields,
+    plausible,
+    write_asv,
+    write_provenance,
+    write_pytest_benchmark,
+)
+
+HOSTILE = "z<script>alert('machine')</script>"
+HOSTILE_PROBLEM = "</script><img src=x onerror=alert(1)> $\\frac{1}$ 数"
+
+
+def hostile_folder(name: str) -> str:
+    """A machine's name as the name of a folder: the slash is not allowed there."""
+    return name.replace("/", "|")
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of two machines and two commits, one of them under hostile names."""
+    folder = tmp_path_factory.mktemp("results")
+    file = write_asv(
+        folder,
+        {
+            "Cnf": fields("digits-cnf", tableaus=("bosh3", "dopri5")),
+            "Steps": fields("mlp-steps", methods=METHODS[:3], steps=(10, 40)),
+            "New": fields(HOSTILE_PROBLEM, methods=("symadj", "torchdiffeq-backprop", "a<b>&c")),
+        },
+        values=plausible,
+    )
+    write_provenance(file, packages={"torch": "2.13.0", "<b>": HOSTILE})
+    write_asv(folder, {"Kdv": fields("kdv")}, commit="f" * 40, date=1_600_000_000_000)
+    write_asv(folder, {"Kdv": fields("kdv")}, machine=hostile_folder(HOSTILE))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """The results and one file of pytest-benchmark's, as the loaders read them."""
+    file = write_pytest_benchmark(
+        tmp_path_factory.mktemp("benchmarks") / "run.json",
+        [case(), case(method="torchdiffeq-backprop")],
+    )
+    broken = tmp_path_factory.mktemp("broken") / "<i>broken.json"
+    broken.write_text('{"machine_info": {', encoding="utf-8")
+    return load([results], [file, broken])
+
+
+@pytest.fixture(scope="session")
+def site(loaded: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    output = tmp_path_factory.mktemp("site")
+    build_site(loaded, output)
+    return output

@@ -1,0 +1,275 @@
+"""Writes result files in the tools' own formats. Every number in them is INVENTED and round."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from reports.loaders import load_asv
+from reports.summaries import Summary, summarize
+
+CASE_FIELDS = ("problem", "method", "tableau", "size", "steps", "checkpoints")
+METHODS = (
+    "symadj",
+    "symadj-stages",
+    "torchdiffeq-backprop",
+    "torchdiffeq-adjoint",
+    "checkpoint-solve",
+    "checkpoint-step",
+)
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DATE = 1_700_000_000_000  # milliseconds since 1970: 2023-11-14 22:13 UTC
+
+# Multiples of the base, per method: (time, memory).
+RATIOS = {
+    "symadj": (1.5, 0.125),
+    "symadj-stages": (1.0, 0.25),
+    "torchdiffeq-backprop": (1.0, 1.0),
+    "torchdiffeq-adjoint": (2.0, 0.5),
+    "checkpoint-solve": (1.4, 1.0),
+    "checkpoint-step": (1.25, 0.375),
+}
+STEP_ERRORS = {"torchdiffeq-adjoint": 1e-3, "torchdiffeq-backprop": 0.0}
+
+Fields = Mapping[str, int | str]
+Values = Mapping[str, float | None]
+
+
+def meters(case: Fields) -> dict[str, float | None]:
+    """Invented meters of a case; work grows with the tableau, the size and the steps."""
+    time, memory = RATIOS.get(str(case["method"]), (3.0, 2.0))
+    if case["checkpoints"] == "stages":
+        time, memory = 1.0, 0.25
+    stages = {"heun2": 2, "bosh3": 3, "dopri5": 6, "dopri8": 13}.get(str(case["tableau"]), 4)
+    steps = case["steps"] if isinstance(case["steps"], int) else 20
+    widths = [int(w) for w in str(case["size"]).split()[0].split("-") if w.isdecimal()]
+    weights = sum(a * b for a, b in itertools.pairwise(widths)) or 1000
+    work = stages * steps * weights
+    seconds, peak = time * work * 1e-8, memory * work * 16
+    return {
+        "wall_seconds": seconds,
+        "wall_seconds_forward": seconds * 0.25,
+        "wall_seconds_backward": seconds * 0.75,
+        "wall_seconds_q25": seconds * 0.95,
+        "wall_seconds_q75": seconds * 1.1,
+        "wall_ratio": time,
+        "wall_ratio_low": time * 0.96,
+        "wall_ratio_high": time * 1.04,
+        "seconds_per_sample": seconds / 100,
+        "peak_cpu_bytes": peak,
+        "peak_gpu_bytes": math.nan,
+        "nfe_forward": float(stages * steps),
+        "nfe_backward": float(2 * stages * steps),
+        "nvjp": float(stages * steps),
+        "num_accepted": float(steps),
+        "num_rejected": 2.0,
+        "relative_gradient_error": 1e-1 / 10**stages,
+        "relative_step_gradient_error": STEP_ERRORS.get(str(case["method"]), 1e-7),
+    }
+
+
+def write_asv(
+    folder: Path,
+    classes: Mapping[str, Mapping[str, Sequence[int | str]]],
+    *,
+    machine: str = "invented",
+    commit: str = COMMIT,
+    date: int = DATE,
+    values: Callable[[Fields], Values] = meters,
+    num_threads: int | None = 2,
+    environment: str = "existing-py",
+) -> Path:
+    """Write a results folder as asv does.
+
+    Parameters
+    ----------
+    folder : Path
+        asv's ``results_dir``.
+    classes : mapping
+        Name of a suite class to its parameters: field of a case to values. Every combination is a
+        cell, as in asv.
+    machine, commit, date, environment
+        What the result file says of itself.
+    values : callable
+        Meters of a case; None is a failure, NaN is skipped.
+    num_threads : int or None
+        Written as a ``track_num_threads`` of each class, unless None.
+
+    Returns
+    -------
+    Path
+        The result file.
+    """
+    results: dict[str, object] = {}
+    described: dict[str, object] = {"version": 2}
+    for name, fields in classes.items():
+        params = [[repr(value) for value in fields[field]] for field in CASE_FIELDS]
+        cases = [
+            dict(zip(CASE_FIELDS, combination, strict=True))
+            for combination in itertools.product(*(fields[field] for field in CASE_FIELDS))
+        ]
+        table = [dict(values(case)) for case in cases]
+        columns = {meter: [row[meter] for row in table] for meter in table[0]}
+        if num_threads is not None:
+            columns["num_threads"] = [float(num_threads)] * len(cases)
+        for meter, column in columns.items():
+            key = f"suites.{name.lower()}.{name}.track_{meter}"
+            results[key] = [column, params, "1", DATE + 60_000, 0.5]
+            described[key] = {"name": key, "param_names": list(CASE_FIELDS), "params": params}
+    home = folder / machine
+    home.mkdir(parents=True, exist_ok=True)
+    _write(folder / "benchmarks.json", described)
+    about = {
+        "arch": "x86_64",
+        "cpu": "Invented CPU",
+        "machine": machine,
+        "num_cpu": "2",
+        "os": "Linux",
+        "ram": str(8 * 2**30),
+    }
+    _write(home / "machine.json", {**about, "version": 1})
+    file = home / f"{commit[:8]}-{environment}.json"
+    _write(
+        file,
+        {
+            "commit_hash": commit,
+            "env_name": environment,
+            "date": date,
+            "params": {**about, "python": "/somewhere/python"},
+            "python": "/somewhere/python",
+            "requirements": {},
+            "env_vars": {},
+            "result_columns": ["result", "params", "version", "started_at", "duration"],
+            "results": results,
+            "durations": {},
+            "version": 2,
+        },
+    )
+    return file
+
+
+def write_provenance(result_file: Path, **changes: object) -> Path:
+    """Write the provenance file of a result file."""
+    file = result_file.parent / "provenance" / result_file.name
+    file.parent.mkdir(exist_ok=True)
+    content = {
+        "schema": 1,
+        "commit": COMMIT,
+        "date": "2023-11-14T22:13:20+00:00",
+        "python": "3.11.7",
+        "packages": {"torch": "2.13.0", "torchdiffeq": "0.2.5"},
+        "num_threads": 2,
+        "cpu": "Invented CPU, 2 cores",
+        "gpu": None,
+    }
+    _write(file, content | changes)
+    return file
+
+
+def write_pytest_benchmark(
+    file: Path, cases: Sequence[Fields], values: Callable[[Fields], Values] = meters
+) -> Path:
+    """Write a file as ``pytest --benchmark-json`` does."""
+    benchmarks = [
+        {
+            "group": None,
+            "name": "test_case",
+            "fullname": f"pytest_suite/test_cases.py::test_case[{number}]",
+            "params": {},
+            "extra_info": {**case, **values(case), "num_threads": 2},
+            "options": {"min_rounds": 5},
+            "stats": {"median": 0.1, "rounds": 5},
+        }
+        for number, case in enumerate(cases)
+    ]
+    _write(
+        file,
+        {
+            "machine_info": {
+                "node": "invented",
+                "machine": "x86_64",
+                "python_version": "3.11.7",
+                "system": "Linux",
+                "release": "6.1",
+                "cpu": {"count": 2, "brand_raw": "Invented CPU"},
+            },
+            "commit_info": {"id": COMMIT, "time": "2023-11-14T22:13:20+00:00", "dirty": True},
+            "benchmarks": benchmarks,
+            "datetime": "2023-11-15T08:00:00+00:00",
+            "version": "5.3.1",
+        },
+    )
+    return file
+
+
+def case(**changes: int | str) -> dict[str, int | str]:
+    """Fields of one case."""
+    values = ("kdv", "symadj", "dopri5", "8-8 batch 2", "adaptive", "default")
+    return dict(zip(CASE_FIELDS, values, strict=True)) | changes
+
+
+def fields(
+    problem: str,
+    *,
+    methods: Sequence[str] = METHODS,
+    tableaus: Sequence[str] = ("dopri5",),
+    sizes: Sequence[str] = ("8-8 batch 2",),
+    steps: Sequence[int | str] = ("adaptive",),
+    checkpoints: Sequence[int | str] = ("default",),
+) -> dict[str, Sequence[int | str]]:
+    """Parameters of a suite class: every combination of them is a cell."""
+    values = ([problem], methods, tableaus, sizes, steps, checkpoints)
+    return dict(zip(CASE_FIELDS, values, strict=True))
+
+
+ALL_PROBLEMS: dict[str, dict[str, Sequence[int | str]]] = {
+    "DigitsClassifier": fields("digits-classifier", sizes=("64-64-64-64 batch 256",)),
+    "DigitsCnf": fields("digits-cnf", sizes=("64-128-64 batch 64",)),
+    "Kdv": fields("kdv", tableaus=("dopri8",), sizes=("conv 16 batch 8",)),
+    "Unheard": fields("unheard-of", methods=(*METHODS, "method-x"), sizes=("5-5 batch 1",)),
+    "MlpOrder": fields(
+        "mlp-order",
+        tableaus=("heun2", "bosh3", "dopri5", "dopri8"),
+        sizes=("43-86-43 batch 10",),
+    ),
+    "MlpSize": fields(
+        "mlp-size", sizes=("2-50-2 batch 20", "64-64-64-64 batch 256", "43-860-860-43 batch 100")
+    ),
+    "MlpSteps": fields("mlp-steps", sizes=("64-64 batch 32",), steps=(10, 40, 160)),
+    "MlpCheckpoints": fields(
+        "mlp-checkpoints",
+        sizes=("64-64 batch 32",),
+        steps=(40,),
+        checkpoints=("default", "states", "stages"),
+    ),
+}
+
+
+def plausible(case: Fields) -> Values:
+    """Meters with what real results have: skipped cells, a failure, a divergence."""
+    values = meters(case)
+    if case["problem"] == "mlp-checkpoints" and (
+        (case["method"] == "symadj") == (case["checkpoints"] == "default")
+    ):
+        return dict.fromkeys(values, math.nan)
+    if case["problem"] == "digits-cnf" and case["method"] == "checkpoint-step":
+        return dict.fromkeys(values)
+    if case["problem"] == "kdv" and case["method"] == "torchdiffeq-adjoint":
+        return {**values, "relative_gradient_error": math.inf}
+    return values
+
+
+def _write(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def summary_of(
+    folder: Path,
+    classes: Mapping[str, Mapping[str, Sequence[int | str]]],
+    values: Callable[[Fields], Values] = meters,
+) -> Summary:
+    """Summary of the one run of a results folder that is written for it."""
+    write_asv(folder, classes, values=values)
+    (run,) = load_asv(folder).runs
+    return summarize(run)

@@ -1,0 +1,46 @@
+"""Which runs are shown, and that runs never mix."""
+
+from pathlib import Path
+
+from reports.loaders import load
+from reports.selection import select
+from tests.reports.invented import DATE, case, fields, write_asv, write_pytest_benchmark
+
+KDV = {"Kdv": fields("kdv")}
+
+
+def test_the_newest_commit_of_each_machine(tmp_path: Path) -> None:
+    write_asv(tmp_path, KDV, machine="one", commit="a" * 40, date=DATE)
+    write_asv(tmp_path, KDV, machine="one", commit="0" * 40, date=DATE + 1)
+    write_asv(tmp_path, KDV, machine="one", commit="f" * 40, date=DATE - 1)
+    write_asv(tmp_path, KDV, machine="two", commit="b" * 40, date=DATE - 9)
+
+    one, two = select(load([tmp_path], []).runs)
+
+    assert one.run.commit == "0" * 40
+    assert [run.commit[0] for run in one.others] == ["a", "f"]
+    assert (two.run.environment.machine, two.run.commit[0]) == ("two", "b")
+
+
+def test_folders_keep_their_order_and_asv_comes_first(tmp_path: Path) -> None:
+    write_asv(tmp_path / "reference", KDV, machine="a-reference")
+    write_asv(tmp_path / "own", KDV, machine="own")
+    file = write_pytest_benchmark(tmp_path / "run.json", [case()])
+
+    shown = select(load([tmp_path / "own", tmp_path / "reference"], [file]).runs)
+
+    names = [(item.run.environment.machine, item.run.tool) for item in shown]
+    assert names == [
+        ("own", "asv"),
+        ("a-reference", "asv"),
+        ("invented", "pytest-benchmark"),
+    ]
+
+
+def test_a_run_without_measurements_is_passed_over(tmp_path: Path) -> None:
+    write_asv(tmp_path, KDV, commit="a" * 40)
+    write_asv(tmp_path, {}, commit="b" * 40, date=DATE + 1)
+
+    (shown,) = select(load([tmp_path], []).runs)
+
+    assert shown.run.commit == "a" * 40

@@ -1,0 +1,74 @@
+"""Tables show every measurement, failed and missing ones too; the CSV is unrounded."""
+
+import csv
+import io
+from pathlib import Path
+
+from reports.tables import error_table, headline_table, measurement_table, measurements_csv
+from tests.reports.invented import Fields, Values, fields, meters, summary_of
+
+
+def _values(named: Fields) -> Values:
+    known = meters(named)
+    if named["method"] == "checkpoint-solve":
+        return dict.fromkeys(known)
+    return known | {"cache_misses": 12_345.0}
+
+
+def _values_with_other(named: Fields) -> Values:
+    return {**dict.fromkeys(_values({**named, "method": "symadj"})), **_values(named)}
+
+
+def test_every_measurement_is_a_row(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, _values_with_other)
+
+    table = measurement_table(summary, summary.comparisons, with_problem=True)
+
+    labels = [column.label for column in table.columns]
+    assert len(table.rows) == 6
+    assert all(len(row) == len(labels) for row in table.rows)
+    first = dict(zip(labels, table.rows[0], strict=True))
+    assert (first["Method"].text, first["Problem"].text) == ("symadj", "Korteweg-de Vries")
+    assert (first["Memory / backprop"].text, first["Time / backprop"].text) == ("0.12×", "1.50×")
+    assert first["Time / backprop"].detail == "1.44–1.56×"
+    assert first["Cache misses"].value == 12_345.0, "a meter that is not known has a column"
+    failed = dict(zip(labels, table.rows[4], strict=True))
+    assert (failed["Wall time"].text, failed["Wall time"].kind) == ("failed", "failed")
+    assert "Peak memory (GPU)" not in labels or first["Peak memory (GPU)"].text == "-"
+
+
+def test_a_meter_that_was_never_measured_is_named_below(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")})
+
+    table = measurement_table(summary, summary.comparisons, with_problem=False)
+
+    assert "Peak memory (GPU)" not in [column.label for column in table.columns]
+    assert table.note == "Not measured in this run: Peak memory (GPU)."
+
+
+def test_the_summary_adds_evaluations(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")})
+
+    table = headline_table(summary.comparisons[0])
+
+    cell = table.rows[0][-1]
+    assert (cell.text, cell.detail) == ("360", "120 + 240")
+
+
+def test_both_errors_of_everything(tmp_path: Path) -> None:
+    table = error_table(summary_of(tmp_path, {"Kdv": fields("kdv")}))
+
+    assert [cell.text for cell in table.rows[3][-2:]] == ["1.0e-7", "1.0e-3"]
+
+
+def test_the_csv_is_unrounded(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, _values_with_other)
+
+    rows = list(csv.DictReader(io.StringIO(measurements_csv(summary.run))))
+
+    assert len(rows) == 6
+    wall = summary.run.measurements[0].value("wall_seconds")
+    assert float(rows[0]["wall_seconds [s]"]) == wall
+    assert rows[0]["peak_gpu_bytes [B]"] == ""
+    assert rows[4]["wall_seconds [s]"] == "failed"
+    assert float(rows[0]["cache_misses [1]"]) == 12_345.0
