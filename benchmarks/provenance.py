@@ -69,6 +69,26 @@ def write_provenance(results: Path, machine: str, commit: str, environment: str)
     return path
 
 
+def newest_environment(results: Path, machine: str, commit: str) -> str:
+    """Return asv's name of the environment in which a commit was last measured.
+
+    Raises
+    ------
+    SystemExit
+        If the folder holds no results of that commit.
+    """
+    prefix = f"{commit[:8]}-"
+    files = sorted(
+        (results / machine).glob(f"{prefix}*.json"), key=lambda path: path.stat().st_mtime
+    )
+    if not files:
+        raise SystemExit(
+            f"{results / machine} holds no results of commit {commit[:8]}: run asv first, or name "
+            f"the folder by --results and the machine by --machine."
+        )
+    return files[-1].stem.removeprefix(prefix)
+
+
 def _versions() -> dict[str, str]:
     """Return the installed packages' versions; those not installed are left out."""
     versions = {}
@@ -95,12 +115,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Record versions, threads and machine of a run.")
     parser.add_argument("--results", type=Path, required=True, help="asv's results folder")
     parser.add_argument("--commit", required=True, help="the commit measured, its full hash")
-    parser.add_argument("--environment", required=True, help="asv's name of the environment")
+    parser.add_argument(
+        "--environment",
+        help="asv's name of the environment (default: that of the commit's newest results)",
+    )
     parser.add_argument(
         "--machine", default=platform.node(), help="asv's name of the machine (default: this host)"
     )
     given = parser.parse_args(arguments)
-    print(write_provenance(given.results, given.machine, given.commit, given.environment))
+    environment = given.environment or newest_environment(
+        given.results, given.machine, given.commit
+    )
+    print(write_provenance(given.results, given.machine, given.commit, environment))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ class TimeGradient:
 
     A stage has the time ``t_n + c_i h``, and ``h`` stands before every slope. Hence, with
     ``τ_i = (∂f/∂t)_iᵀ μ_i``, ``t̄_n = Σ τ_i`` and ``h̄ = Σ (c_i τ_i + μ_iᵀ k_i / h)``: the
-    second term collects what ``λᵀ Σ b_i k_i`` and every ``ℓ_iᵀ Σ a_ij k_j`` contribute, as ``μ_i/h`` is the
-    factor of ``k_i`` in all of them.
+    second term collects what ``λᵀ Σ b_i k_i`` and every ``ℓ_iᵀ Σ a_ij k_j`` contribute, as
+    ``μ_i/h`` is the factor of ``k_i`` in all of them.
 
     Parameters
     ----------

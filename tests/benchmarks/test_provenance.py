@@ -1,5 +1,7 @@
 import json
+import os
 
+import pytest
 import torch
 
 from benchmarks import provenance
@@ -35,3 +37,14 @@ def test_file_lies_beside_the_machines_results(tmp_path, capsys, monkeypatch):
 def test_packages_that_are_not_installed_are_left_out(monkeypatch):
     monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package-anywhere"))
     assert list(provenance.provenance(COMMIT)["packages"]) == ["torch"]
+
+
+def test_the_newest_environment_of_a_commit_is_found(tmp_path):
+    (tmp_path / "here").mkdir()
+    for age, name in ((20, "aaaaaaaa-old-env"), (10, "aaaaaaaa-new-env"), (0, "bbbbbbbb-other")):
+        path = tmp_path / "here" / f"{name}.json"
+        path.write_text("{}")
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert provenance.newest_environment(tmp_path, "here", "a" * 40) == "new-env"
+    with pytest.raises(SystemExit, match="run asv first"):
+        provenance.newest_environment(tmp_path, "here", "c" * 40)

@@ -1,0 +1,57 @@
+# One target a chore; each sets up what it needs. `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SIZE ?= quick
+SITE := reports/site
+RESULTS := .asv/results
+
+.DEFAULT_GOAL := help
+.PHONY: help install report benchmark site test check smoke clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11, or name another by make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77"
+	# The CPU pin first, so that nothing else chooses a torch (and gigabytes of CUDA) of its own.
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,report,test]"
+	touch $@
+
+install: $(VENV)/installed ## Make .venv and install everything into it
+
+report: $(VENV)/installed ## Run the quick benchmark and build the report from it (SIZE=smoke: only a few seconds each)
+	@$(MAKE) --no-print-directory benchmark; status=$$?; \
+	$(MAKE) --no-print-directory site && exit $$status
+
+benchmark: $(VENV)/installed ## Run the benchmark under asv; fails if a case failed, and keeps the others
+	@test -z "$$(git status --porcelain --untracked-files=no)" || \
+	  echo "Note: the working tree has changes; its results are filed under the commit they start from." >&2
+	$(BIN)/asv machine --yes
+	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --environment existing:$(CURDIR)/$(BIN)/python \
+	  --set-commit-hash "$$(git rev-parse HEAD)" --launch-method forkserver; status=$$?; \
+	$(BIN)/python -m benchmarks.provenance --results $(RESULTS) --commit "$$(git rev-parse HEAD)" && exit $$status
+
+site: $(VENV)/installed ## Build the report from the results there are
+	$(BIN)/python -m reports build --output $(SITE)
+
+test: check ## Check everything: lint, types, import contract, tests and doctests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+smoke: $(VENV)/installed ## Run every asv and pytest-benchmark case at its smallest size, and build the report
+	$(MAKE) --no-print-directory benchmark SIZE=smoke
+	SYMADJ_BENCHMARK_SIZE=smoke $(BIN)/python -m pytest benchmarks/pytest_suite -q \
+	  -o addopts= --benchmark-json=.benchmarks/smoke.json
+	$(MAKE) --no-print-directory site
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .asv .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
