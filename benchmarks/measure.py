@@ -22,7 +22,6 @@ from .references import step_gradient, true_gradient
 from .timing import Effort, Seconds, interleaved_rounds, median_interval, settled_heap
 
 DTYPE = torch.float32
-NUM_WARMUPS = 2
 NAN = float("nan")
 
 
@@ -137,8 +136,7 @@ def _measure_group(
 
 
 def _figures(run: Run) -> _Figures:
-    for _ in range(NUM_WARMUPS):
-        run.gradient()
+    run.gradient()  # a first call fills caches that are none of the case's business
     counts, gradient = run.counted()
     steps = tuple(counts.accepted_steps) if isinstance(run.case.steps, str) else ()
     try:

@@ -85,7 +85,7 @@ def test_a_case_that_fails_at_the_clock_is_kept_apart(monkeypatch):
 
     def wearing_out(field, y0, t, how):
         calls.append(1)
-        if len(calls) > 4:  # two warm-ups, one count, one memory
+        if len(calls) > 4:  # one warm-up, one count, two for the memory
             raise MemoryError("no more")
         return solve(field, y0, t, how)
 

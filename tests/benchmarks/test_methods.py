@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import methods
 from benchmarks.cases import SMOKE
+from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, forward, relative_error
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, METHODS, MethodUnavailableError
@@ -39,6 +41,34 @@ def count(case, method, dtype=torch.float64):
 def test_exact_methods_return_backpropagations_gradient(case):
     instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
     how = case.discretization(instance)
+    reference = flat_gradient(instance, solver(BASELINE), how)
+    errors = {
+        name: relative_error(flat_gradient(instance, solver(name), how), reference)
+        for name in EXACT
+    }
+    assert max(errors.values()) <= 1e-12, errors
+
+
+class SumOfSquares(nn.Module):
+    """A loss that depends on every output, the initial value too."""
+
+    def forward(self, ys):
+        return ys.square().sum()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        adaptive("dopri5", rtol=1e-2, atol=1e-2, first_step=0.6),  # two outputs in one step
+        adaptive("dopri5", rtol=1e-6, atol=1e-6, first_step=0.05),  # several steps an output
+        fixed_grid("rk4", num_steps=3, duration=1.0),  # outputs between the grid's points
+        fixed_grid("heun2", num_steps=8, duration=1.0),  # outputs at the grid's points
+    ],
+    ids=["large steps", "small steps", "coarse grid", "fine grid"],
+)
+def test_exact_methods_are_exact_in_every_output(how):
+    problem = PROBLEMS["kdv"].build("16 points 2 channels batch 2", torch.float64, CPU)
+    instance = replace(problem, loss=SumOfSquares())
     reference = flat_gradient(instance, solver(BASELINE), how)
     errors = {
         name: relative_error(flat_gradient(instance, solver(name), how), reference)

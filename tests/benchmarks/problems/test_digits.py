@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from benchmarks.problems.digits import (
     DIGITS_CLASSIFIER,
@@ -11,6 +12,13 @@ from benchmarks.problems.digits import (
 )
 
 CPU = torch.device("cpu")
+
+
+def test_digits_are_scikit_learns():
+    images, labels = digits()
+    expected_images, expected_labels = load_digits(return_X_y=True)
+    assert torch.equal(images, torch.from_numpy(expected_images))
+    assert labels.tolist() == expected_labels.tolist()
 
 
 def test_digits_are_the_real_ones():
