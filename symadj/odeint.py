@@ -206,15 +206,11 @@ def _attach(
     params: tuple[Tensor, ...],
 ) -> Tensor:
     """Make the outputs of a solve differentiable."""
-    stats.snapshot_bytes = sum(
-        state.nbytes for state in (solved.y_end, *snapshots.tensors) if state.data_ptr()
-    )
+    stats.snapshot_bytes = sum(state.nbytes for state in (solved.y_end, *snapshots.tensors))
     record = Record(ivp, solved.steps, snapshots.per_step, stats, len(params))
     internals = (solved.output_slopes, solved.y_end, *snapshots.tensors)
-    outputs = [solved.ys]
-    del solved
     ys: Tensor = SymplecticAdjoint.apply(  # type: ignore[no-untyped-call]
-        record, outputs, internals, y0, None if pinned else times, knots, *params
+        record, [solved.ys], internals, y0, None if pinned else times, knots, *params
     )
     return ys
 

@@ -73,14 +73,9 @@ def output_time_gradient(cotangents: Tensor, output_slopes: Tensor) -> Tensor:
     cotangents, output_slopes : Tensor, shape (T, n)
         Cotangents of the outputs, and dy/dt there.
     """
-    return (
-        (cotangents.conj() * output_slopes).real.sum(1)
-        if (cotangents.is_complex())
-        else (cotangents * output_slopes).sum(1)
-    )
+    return (cotangents.conj() * output_slopes).real.sum(1)
 
 
 def _real_dot(cotangent: Tensor, slope: Tensor) -> Tensor:
     """Real inner product of two vectors, complex ones as vectors of twice the length."""
-    slope = slope.to(cotangent.dtype)
-    return torch.vdot(cotangent, slope).real if slope.is_complex() else cotangent.dot(slope)
+    return torch.vdot(cotangent, slope.to(cotangent.dtype)).real

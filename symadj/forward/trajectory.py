@@ -1,7 +1,7 @@
 """What a solve leaves behind: the steps it took, and what it cost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -101,6 +101,6 @@ class Stats:
     num_accepted: int = 0
     num_rejected: int = 0
     snapshot_bytes: int = 0
-    nfe_backward: int = field(default=0)
-    nvjp: int = field(default=0)
-    num_replayed: int = field(default=0)
+    nfe_backward: int = 0
+    nvjp: int = 0
+    num_replayed: int = 0
