@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from .cahn_hilliard import CAHN_HILLIARD
+from .cnf.mnist import CNF_MNIST
+from .cnf.tabular import CNF_BSDS300, CNF_GAS, CNF_HEPMASS, CNF_MINIBOONE, CNF_POWER
 from .digits import DIGITS_CLASSIFIER, DIGITS_CNF
+from .hamiltonian import HAMILTONIAN_PENDULUM, HAMILTONIAN_SPRING
 from .kdv import KDV
+from .latent_ode import LATENT_ODE
 from .mlp import MLP_CHECKPOINTS, MLP_ORDER, MLP_SIZE, MLP_STEPS
+from .odenet import ODENET
 from .problem import Problem, ProblemInstance, State
+from .robertson import ROBERTSON
+from .spiral import SPIRAL
 
-__all__ = ["PROBLEMS", "Problem", "ProblemInstance", "State"]
+__all__ = ["CITED_PROBLEMS", "PROBLEMS", "Problem", "ProblemInstance", "State"]
 
 PROBLEMS: dict[str, Problem] = {
     problem.name: problem
@@ -21,3 +29,24 @@ PROBLEMS: dict[str, Problem] = {
         MLP_CHECKPOINTS,
     )
 }
+"""The problems of the suites."""
+
+CITED_PROBLEMS: dict[str, Problem] = {
+    problem.name: problem
+    for problem in (
+        CNF_POWER,
+        CNF_GAS,
+        CNF_HEPMASS,
+        CNF_MINIBOONE,
+        CNF_BSDS300,
+        CNF_MNIST,
+        CAHN_HILLIARD,
+        ODENET,
+        LATENT_ODE,
+        HAMILTONIAN_SPRING,
+        HAMILTONIAN_PENDULUM,
+        ROBERTSON,
+        SPIRAL,
+    )
+}
+"""The problems of the literature that no suite has yet."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .cnf.hutchinson import HutchinsonFlow, NegativeLogLikelihood, draw_signs
 from .networks import TimeMlp
 from .problem import Problem, ProblemInstance, parse_size, parse_widths
 
@@ -43,7 +44,8 @@ def digits() -> tuple[Tensor, Tensor]:
     return table[:, :-1].contiguous(), table[:, -1].long()
 
 
-def _minibatch(batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def digits_minibatch(batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return different images, (batch_size, 64) with values 0..16, and their labels."""
     images, labels = digits()
     if batch_size > len(images):
         raise ValueError(f"batch {batch_size} is more than the {len(images)} digits there are")
@@ -76,7 +78,7 @@ def make_classifier(size: str, seed: int) -> ProblemInstance:
     network, batch_size = parse_size(size)
     widths = parse_widths(network, num_inputs=NUM_PIXELS)
     generator = torch.Generator().manual_seed(seed)
-    images, labels = _minibatch(batch_size, generator)
+    images, labels = digits_minibatch(batch_size, generator)
     return ProblemInstance(
         field=TimeMlp(widths, CLASSIFIER_GAIN, generator),
         y0=images / (NUM_LEVELS - 1),
@@ -84,49 +86,6 @@ def make_classifier(size: str, seed: int) -> ProblemInstance:
         loss=ReadoutCrossEntropy(labels, generator),
         batch_size=batch_size,
     )
-
-
-class HutchinsonFlow(nn.Module):
-    """The flow's vector field of (x, log p): d log p/dt = -tr(df/dx), estimated as -eᵀ (df/dx) e.
-
-    The trace is estimated by autograd inside the field with one noise vector per sample, drawn
-    once, so that every method differentiates the same function.
-
-    References
-    ----------
-    Grathwohl et al., FFJORD, ICLR 2019, arXiv:1810.01367, algorithm 1.
-    """
-
-    noise: Tensor
-
-    def __init__(self, velocity: TimeMlp, noise: Tensor) -> None:
-        super().__init__()
-        self.velocity = velocity
-        self.register_buffer("noise", noise)
-
-    def forward(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return (dx/dt, d log p/dt), shapes (batch, 64) and (batch,)."""
-        x, _ = state
-        is_differentiated = torch.is_grad_enabled()
-        with torch.enable_grad():
-            if not (is_differentiated and x.requires_grad):
-                x = x.detach().requires_grad_()
-            dx = self.velocity(t, x)
-            (noise_jacobian,) = torch.autograd.grad(
-                dx, x, self.noise, create_graph=is_differentiated
-            )
-            dlogp = -(noise_jacobian * self.noise).sum(dim=-1)
-        return (dx, dlogp) if is_differentiated else (dx.detach(), dlogp)
-
-
-class NegativeLogLikelihood(nn.Module):
-    """Nats per sample under the standard normal base: -E[log N(x(T)) - (log p(T) - log p(0))]."""
-
-    def forward(self, ys: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the scalar loss of states (num_outputs, batch, 64) and (num_outputs, batch)."""
-        x, logp = ys
-        base = -0.5 * (x[-1].square() + math.log(2 * math.pi)).sum(dim=-1)
-        return (logp[-1] - base).mean()
 
 
 def make_flow(size: str, seed: int) -> ProblemInstance:
@@ -138,10 +97,10 @@ def make_flow(size: str, seed: int) -> ProblemInstance:
     network, batch_size = parse_size(size)
     widths = parse_widths(network, num_inputs=NUM_PIXELS)
     generator = torch.Generator().manual_seed(seed)
-    images, _ = _minibatch(batch_size, generator)
+    images, _ = digits_minibatch(batch_size, generator)
     uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
     ink = (images + uniform) / NUM_LEVELS
-    noise = torch.randint(0, 2, images.shape, generator=generator).to(torch.float64) * 2 - 1
+    noise = draw_signs(images.shape, generator)
     return ProblemInstance(
         field=HutchinsonFlow(TimeMlp(widths, FLOW_GAIN, generator), noise),
         y0=(

@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from .rk4 import rk4_states
+
 RESOLVED_FRACTION = 2 / 3  # of the wave numbers; the rest would be aliased by the product
 
 
@@ -67,17 +69,11 @@ def kdv_trajectory(u0: Tensor, *, length: float, times: Tensor, max_step: float)
         )
         return transported
 
-    v = torch.fft.rfft(u0) * is_resolved
-    states = [torch.fft.irfft(v, n=num_points)]
-    for start, stop in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-        num_steps = math.ceil((stop - start) / max_step)
-        h = (stop - start) / num_steps
-        half = torch.exp(1j * wave_number**3 * h / 2)  # the exact linear flow of half a step
-        for _ in range(num_steps):
-            k1 = h * transport(v)
-            k2 = h * transport(half * (v + k1 / 2))
-            k3 = h * transport(half * v + k2 / 2)
-            k4 = h * transport(half * (half * v + k3))
-            v = half * (half * (v + k1 / 6) + (k2 + k3) / 3) + k4 / 6
-        states.append(torch.fft.irfft(v, n=num_points))
-    return torch.stack(states)
+    states = rk4_states(
+        transport,
+        torch.fft.rfft(u0) * is_resolved,
+        times=times,
+        max_step=max_step,
+        linear=1j * wave_number**3,
+    )
+    return torch.stack([torch.fft.irfft(v, n=num_points) for v in states])

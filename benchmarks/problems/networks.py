@@ -1,12 +1,13 @@
-"""The fully connected vector field that several problems share."""
+"""The fully connected networks that several problems share."""
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from .initial_weights import draw_uniform
 
 
 class TimeMlp(nn.Module):
@@ -32,12 +33,8 @@ class TimeMlp(nn.Module):
             nn.Linear(fan_in, fan_out, dtype=torch.float64) for fan_in, fan_out in pairwise(widths)
         )
         self.time_weight = nn.Parameter(torch.empty(widths[1], dtype=torch.float64))
+        draw_uniform(self, gain, generator)
         with torch.no_grad():
-            for layer in self.layers:
-                assert isinstance(layer, nn.Linear)
-                bound = gain / math.sqrt(layer.in_features)
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
             self.time_weight.uniform_(-gain, gain, generator=generator)
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
@@ -46,3 +43,43 @@ class TimeMlp(nn.Module):
         for layer in self.layers[1:]:
             hidden = layer(torch.tanh(hidden))
         return hidden
+
+
+class Mlp(nn.Module):
+    """Fully connected network without a notion of time.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Widths from input to output.
+    activation : torch.nn.Module
+        Applied between the layers, not after the last.
+    gain : float
+        Factor on the initial weights.
+    generator : torch.Generator
+        Source of the initial weights.
+    has_last_bias : bool
+        Whether the last layer has a bias. A potential needs none: its gradient loses it.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        activation: nn.Module,
+        gain: float,
+        generator: torch.Generator,
+        *,
+        has_last_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        layers = [nn.Linear(*ends, dtype=torch.float64) for ends in pairwise(widths[:-1])]
+        last = nn.Linear(widths[-2], widths[-1], bias=has_last_bias, dtype=torch.float64)
+        self.layers = nn.Sequential(
+            *(part for layer in layers for part in (layer, activation)), last
+        )
+        draw_uniform(self.layers, gain, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, shape (..., widths[-1]), of inputs (..., widths[0])."""
+        outputs: Tensor = self.layers(x)
+        return outputs

@@ -31,6 +31,10 @@ class ProblemInstance:
         Maps the states at the output times, (num_outputs, batch, ...), to a scalar.
     batch_size : int
         Number of samples solved together.
+    jump_t : tuple of float
+        Times, inside the interval, at which the field jumps, as where one stacked block hands
+        over to the next. An adaptive solver is to stop there (its option ``jump_t``), a solver
+        with a fixed grid to look at either side (``perturb``).
     """
 
     field: nn.Module
@@ -38,6 +42,7 @@ class ProblemInstance:
     t: Tensor
     loss: nn.Module
     batch_size: int
+    jump_t: tuple[float, ...] = ()
 
     def to(self, dtype: torch.dtype, device: torch.device) -> ProblemInstance:
         """Return a copy with the same numbers in another dtype or on another device."""
@@ -52,6 +57,7 @@ class ProblemInstance:
             t=self.t.to(device),
             loss=copy.deepcopy(self.loss).to(device, dtype),
             batch_size=self.batch_size,
+            jump_t=self.jump_t,
         )
 
 
@@ -73,6 +79,11 @@ class Problem:
         Tolerances of adaptive solves and their first step, in units of t.
     make : callable
         Maps (size, seed) to an instance in float64 on the CPU.
+    published_size : str
+        The size of the publication, batch included; empty where none is published.
+    reference_rtol : float
+        Relative tolerance at which the exact solution's gradient is computed. A field with kinks
+        takes steps beyond number to be solved to the default.
     """
 
     name: str
@@ -83,6 +94,8 @@ class Problem:
     atol: float
     first_step: float
     make: Callable[[str, int], ProblemInstance]
+    published_size: str = ""
+    reference_rtol: float = 1e-8
 
     def build(
         self, size: str, dtype: torch.dtype, device: torch.device, seed: int = 0

@@ -3,70 +3,75 @@
 import pytest
 import torch
 
-from benchmarks.cases import SMOKE
 from benchmarks.gradient import forward
 from benchmarks.methods import BASELINE, METHODS
-from benchmarks.problems import PROBLEMS
 from benchmarks.problems.problem import parse_size, parse_widths
 
+from .small import ALL_PROBLEMS, SMALL, as_tuple, loosely
+
 CPU = torch.device("cpu")
-SMALLEST = {name: SMOKE.cases(name)[0] for name in PROBLEMS}
 
 
-def as_tuple(state):
-    return state if isinstance(state, tuple) else (state,)
+def built(name, dtype=torch.float64, seed=0):
+    return ALL_PROBLEMS[name].build(SMALL[name], dtype, CPU, seed)
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", ALL_PROBLEMS)
 class TestEveryProblem:
     def test_field_returns_the_states_shapes(self, name):
-        instance = PROBLEMS[name].build(SMALLEST[name].size, torch.float64, CPU)
-        slope = instance.field(instance.t[0], instance.y0)
-        assert type(slope) is type(instance.y0)
-        for part, of in zip(as_tuple(slope), as_tuple(instance.y0), strict=True):
-            assert part.shape == of.shape
-            assert part.shape[0] == instance.batch_size
+        instance = built(name)
+        assert SMALL[name].endswith(f" batch {instance.batch_size}")
+        for time in (instance.t[0], instance.t[-1]):
+            slope = instance.field(time, instance.y0)
+            assert type(slope) is type(instance.y0)
+            for part, of in zip(as_tuple(slope), as_tuple(instance.y0), strict=True):
+                assert part.shape == of.shape
+                assert part.shape[0] == instance.batch_size
+                assert not of.requires_grad
 
     def test_field_is_the_same_with_and_without_a_graph(self, name):
-        instance = PROBLEMS[name].build(SMALLEST[name].size, torch.float64, CPU)
+        instance = built(name)
         with_graph = as_tuple(instance.field(instance.t[1], instance.y0))
         with torch.no_grad():
             without = as_tuple(instance.field(instance.t[1], instance.y0))
         for a, b in zip(with_graph, without, strict=True):
             assert torch.equal(a, b)
+            assert a.requires_grad
             assert not b.requires_grad
 
     def test_every_dtype_sees_the_same_numbers(self, name):
-        single, double = (
-            PROBLEMS[name].build(SMALLEST[name].size, dtype, CPU)
-            for dtype in (torch.float32, torch.float64)
-        )
+        single, double = built(name, torch.float32), built(name)
         for a, b in zip(as_tuple(single.y0), as_tuple(double.y0), strict=True):
             assert a.dtype == torch.float32
             assert torch.equal(a, b.float())
         for a, b in zip(single.field.parameters(), double.field.parameters(), strict=True):
             assert torch.equal(a, b.float())
+        assert single.t.dtype == torch.float64
+        assert single.jump_t == double.jump_t
+        for part in as_tuple(single.field(single.t[0], single.y0)):
+            assert part.dtype == torch.float32
 
     def test_is_made_the_same_twice_and_differently_from_another_seed(self, name):
-        size = SMALLEST[name].size
-        first, again, other = (
-            PROBLEMS[name].build(size, torch.float64, CPU, seed) for seed in (0, 0, 1)
-        )
-        for a, b, c in zip(*(as_tuple(made.y0)[:1] for made in (first, again, other)), strict=True):
-            assert torch.equal(a, b)
-            assert not torch.equal(a, c)
+        first, again, other = (built(name, seed=seed) for seed in (0, 0, 1))
+        a, b, c = (as_tuple(made.y0)[0] for made in (first, again, other))
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+        for p, q in zip(first.field.parameters(), again.field.parameters(), strict=True):
+            assert torch.equal(p, q)
 
     def test_loss_depends_on_y0_and_on_every_parameter(self, name):
-        case = SMALLEST[name]
-        instance = PROBLEMS[name].build(case.size, torch.float64, CPU)
         solve = METHODS[BASELINE].solver("default")
-        gradient = forward(instance, solve, case.discretization(instance)).gradient()
-        assert all(bool(part.count_nonzero()) for part in gradient)
+        forward_pass = forward(built(name), solve, loosely(ALL_PROBLEMS[name]))
+        assert forward_pass.loss.isfinite()
+        for part in forward_pass.gradient():
+            assert part.isfinite().all()
+            assert part.count_nonzero() > 0
 
     def test_says_where_it_comes_from(self, name):
-        problem = PROBLEMS[name]
+        problem = ALL_PROBLEMS[name]
         assert problem.name == name
         assert problem.source
+        assert problem.version
         assert problem.data in ("real", "computed", "synthetic")
 
 

@@ -1,0 +1,1 @@
+"""Continuous normalizing flows: FFJORD's architectures on the data sets that people cite."""

@@ -1,0 +1,1 @@
+"""Published data sets, read from files that you bring: nothing here downloads anything."""
