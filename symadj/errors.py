@@ -8,12 +8,15 @@
     │   ├── UnknownOptionError               no option of that name, or not for this method
     │   ├── InvalidTimesError                t is not a strictly monotone vector of finite floats
     │   └── CapturedTensorError              f reads a tensor whose gradient would be lost
+    ├── UnsupportedError (NotImplementedError)  a derivative, or a transform, that there is not
     ├── InvalidTypeError (TypeError)         an argument of a wrong type: an integer state, say
     ├── InvalidSlopeError (ValueError)       f returned something of another shape than the state
+    ├── SnapshotError (RuntimeError)         a state could not be kept, or read back
     └── SolveError (RuntimeError)            the solve could not go on; has ``t`` and ``y``
         ├── NonFiniteError                   f, or the state, is NaN or infinite
         ├── StepUnderflowError               the step became too small to move t
-        └── MaxStepsError                    more than ``max_num_steps`` between two outputs
+        ├── MaxStepsError                    more than ``max_num_steps`` between two outputs
+        └── StageSolveError                  the stage equations of an implicit step defied solution
 
 Each message says what was given, what is allowed and what to do.
 """
@@ -45,12 +48,20 @@ class CapturedTensorError(InvalidInputError):
     """``f`` reads a tensor from which a gradient would flow, and which symadj was not given."""
 
 
+class UnsupportedError(SymadjError, NotImplementedError):
+    """A derivative, or a transform, that symadj does not have; the message names another way."""
+
+
 class InvalidTypeError(SymadjError, TypeError):
     """An argument has a type with which the call has no meaning."""
 
 
 class InvalidSlopeError(SymadjError, ValueError):
     """``f`` returned something that is not a time derivative of the state."""
+
+
+class SnapshotError(SymadjError, RuntimeError):
+    """A state for the backward pass could not be kept or read back."""
 
 
 class SolveError(SymadjError, RuntimeError):
@@ -80,3 +91,7 @@ class StepUnderflowError(SolveError):
 
 class MaxStepsError(SolveError):
     """More steps than ``max_num_steps`` were tried between two outputs."""
+
+
+class StageSolveError(SolveError):
+    """The stage equations of an implicit step could not be solved."""

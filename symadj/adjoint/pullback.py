@@ -7,6 +7,24 @@ import torch
 from torch import Tensor
 
 from symadj.forward.field import Field
+from symadj.forward.implicit import state_jacobian
+from symadj.forward.transforms import is_batch
+
+
+class Evaluation(NamedTuple):
+    """One evaluation of the field, with its graph.
+
+    Attributes
+    ----------
+    t : Tensor, shape ()
+    y : Tensor, shape (n,)
+        The graph's leaves.
+    slope : Tensor, shape (n,)
+    """
+
+    t: Tensor
+    y: Tensor
+    slope: Tensor
 
 
 class Pulled(NamedTuple):
@@ -28,30 +46,52 @@ class Pulled(NamedTuple):
 
 
 class Pullback:
-    """Pulls cotangents of slopes back through ``f``, one evaluation's graph at a time.
+    """Pulls cotangents of slopes back through ``f``.
+
+    Called, it does so through one evaluation's graph, and that is gone when it returns. Where one
+    graph must serve more than one cotangent (the stage equations of an implicit step, transposed),
+    `evaluate` makes it, `pull_state` uses it, and `pull` uses it for the last time.
 
     Parameters
     ----------
     field : Field
     params : sequence of Tensor
         What gets a gradient beside state and time.
+    num_required : int, optional
+        How many of ``params``, from the first on, get zeros where ``f`` does not use them; the
+        others get None. All, unless given.
     want_time : bool
         Whether gradients with respect to time are wanted.
 
     Attributes
     ----------
-    param_gradients : list of Tensor
-        Sum of ``(∂f/∂θ)ᵀ μ`` over all calls, one for each of ``params``, zeros where ``f`` does
-        not use it. Added to in place: beside it there is only ever one call's own contribution.
+    field : Field
+    param_gradients : list of Tensor or None
+        Sum of ``(∂f/∂θ)ᵀ μ`` over all calls, one for each of ``params``. Added to in place: beside
+        it there is only ever one call's own contribution.
     num_calls : int
+        Vector-Jacobian products so far.
+    num_evaluations : int
+        Evaluations with a graph so far.
     """
 
-    def __init__(self, field: Field, params: Sequence[Tensor], *, want_time: bool) -> None:
-        self._field = field
+    def __init__(
+        self,
+        field: Field,
+        params: Sequence[Tensor],
+        *,
+        want_time: bool,
+        num_required: int | None = None,
+    ) -> None:
+        self.field = field
         self._params = tuple(params)
         self._want_time = want_time
-        self.param_gradients = [torch.zeros_like(param) for param in params]
+        self.param_gradients: list[Tensor | None] = [
+            torch.zeros_like(param) if num_required is None or place < num_required else None
+            for place, param in enumerate(params)
+        ]
         self.num_calls = 0
+        self.num_evaluations = 0
 
     def __call__(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled:
         """Evaluate ``f`` at ``(t, y)`` with a graph, and pull ``cotangent`` back through it.
@@ -61,27 +101,66 @@ class Pullback:
         t : Tensor, shape ()
         y, cotangent : Tensor, shape (n,)
         """
-        self.num_calls += 1
+        return self.pull(self.evaluate(t, y), cotangent)
+
+    def evaluate(self, t: Tensor, y: Tensor) -> Evaluation:
+        """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned."""
+        self.num_evaluations += 1
         y = y.detach().requires_grad_()
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
-            slope = self._field(t, y)
+            slope = self.field(t, y)
+        return Evaluation(t, y, slope)
+
+    def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
+        """Return ``(∂f/∂y)ᵀ μ`` alone; the graph is kept, and no other gradient collected."""
+        if not evaluation.slope.requires_grad:
+            return None
+        self.num_calls += 1
+        (state,) = torch.autograd.grad(
+            evaluation.slope,
+            evaluation.y,
+            cotangent.to(evaluation.slope.dtype),
+            retain_graph=True,
+            allow_unused=True,
+        )
+        return state
+
+    def jacobian(self, evaluation: Evaluation) -> Tensor:
+        """Return ∂f/∂y as `state_jacobian` does, row by row; the graph is kept."""
+        jacobian = state_jacobian(evaluation.slope, evaluation.y)
+        self.num_calls += len(jacobian)
+        return jacobian
+
+    def pull(self, evaluation: Evaluation, cotangent: Tensor) -> Pulled:
+        """Pull ``cotangent`` back through an evaluation, and free its graph."""
+        self.num_calls += 1
+        slope = evaluation.slope
         if not slope.requires_grad:
             return Pulled(None, None, slope)
-        inputs = (y, *((t,) if self._want_time else ()), *self._params)
+        times = (evaluation.t,) if self._want_time else ()
         state, *others = torch.autograd.grad(
-            slope, inputs, cotangent.to(slope.dtype), allow_unused=True
+            slope,
+            (evaluation.y, *times, *self._params),
+            cotangent.to(slope.dtype),
+            allow_unused=True,
         )
         time = others.pop(0) if self._want_time else None
         self._accumulate(others)
         return Pulled(state, time, slope.detach())
 
     def _accumulate(self, gradients: Sequence[Tensor | None]) -> None:
-        used = [
-            (total, gradient)
-            for total, gradient in zip(self.param_gradients, gradients, strict=True)
-            if gradient is not None
-        ]
-        if used:
-            totals, contributions = zip(*used, strict=True)
+        totals, contributions = [], []
+        for place, gradient in enumerate(gradients):
+            total = self.param_gradients[place]
+            if gradient is None:
+                continue
+            if total is None:
+                self.param_gradients[place] = gradient.clone()  # it may be f's own cotangent
+            elif is_batch(gradient):  # not in place, into a total that is no batch
+                self.param_gradients[place] = total + gradient
+            else:
+                totals.append(total)
+                contributions.append(gradient)
+        if totals:
             torch._foreach_add_(totals, contributions)

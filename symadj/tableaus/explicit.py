@@ -312,7 +312,7 @@ DOPRI8 = ButcherTableau(
     ),
 )
 
-TABLEAUS: Mapping[str, ButcherTableau] = MappingProxyType(
+EXPLICIT_TABLEAUS: Mapping[str, ButcherTableau] = MappingProxyType(
     {
         tableau.name: tableau
         for tableau in (
@@ -331,4 +331,4 @@ TABLEAUS: Mapping[str, ButcherTableau] = MappingProxyType(
         )
     }
 )
-"""Every tableau by name; read-only."""
+"""Every explicit tableau by name; read-only."""

@@ -68,12 +68,13 @@ def _dot(row: Sequence[Fraction], slopes: Sequence[Fraction]) -> Fraction:
 
 
 class ElementaryWeights:
-    """Φ_i(t) for the slopes i of a method, from the rows of its strictly lower triangular matrix.
+    """Φ_i(t) for the slopes i of a method, explicit or implicit, from the rows of its matrix.
 
     Parameters
     ----------
     rows
-        Row ``i`` holds the weights of the slopes before slope ``i`` in its argument.
+        Row ``i`` holds the weights, in the argument of slope ``i``, of the first slopes: of those
+        before it, for an explicit method; of all the stages, for an implicit one.
     """
 
     def __init__(self, rows: Sequence[Sequence[Fraction]]) -> None:

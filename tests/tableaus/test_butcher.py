@@ -8,6 +8,7 @@ import pytest
 from symadj.tableaus import (
     TABLEAUS,
     ButcherTableau,
+    collocation_dense_output,
     hermite_dense_output,
     quartic_dense_output,
 )
@@ -99,6 +100,107 @@ class TestValidation:
                     dataclasses.replace(dopri5, a=(*dopri5.a[:i], wrong_row, *dopri5.a[i + 1 :]))
 
 
+TRAPEZOID = {
+    "name": "trapezoid",
+    "order": 2,
+    "a": ((ZERO, ZERO), (HALF, HALF)),
+    "b": (HALF, HALF),
+    "b_hat": (ONE, ZERO),
+    "c": (ZERO, ONE),
+    "dense_output": ((ONE, -HALF), (ZERO, HALF), (ZERO, ZERO)),
+    "reference": "Crank & Nicolson (1947)",
+}
+
+
+def trapezoid(**changes) -> ButcherTableau:
+    return ButcherTableau(**{**TRAPEZOID, **changes})
+
+
+class TestImplicit:
+    def test_the_unchanged_tableau_is_accepted(self):
+        assert not trapezoid().is_explicit
+
+    @pytest.mark.parametrize(
+        ("changes", "given"),
+        [
+            ({"a": ((ZERO, ZERO), (HALF,))}, "row 1 of a has 1 entries"),
+            ({"a": ((ZERO, ZERO), (HALF, HALF, ZERO))}, "row 1 of a has 3 entries"),
+            ({"a": ((ZERO, HALF), (HALF, HALF))}, "row 0 of a sums to 0.5"),
+            ({"b_hat_start": HALF}, "b_hat sums to 1.5"),
+            ({"b_hat": None, "b_hat_start": HALF}, "b_hat_start or error_filter is given without"),
+            ({"b_hat": None, "error_filter": HALF}, "b_hat_start or error_filter is given without"),
+            ({"error_filter": -HALF}, "error_filter is -0.5"),
+            ({"error_filter": float("nan")}, "error_filter is nan"),
+            (
+                {"dense_output": ((ONE, -HALF), (ZERO, HALF), (HALF, -HALF))},
+                "the last row of dense_output, the end slope's, is ",
+            ),
+            (
+                {"dense_output": ((ONE, -HALF), (HALF, ZERO), (ZERO, ZERO))},
+                r"the coefficients of θ\*\*1 sum to 1.5",
+            ),
+            (
+                {"dense_output": ((ONE, ZERO, -HALF), (ZERO, ONE, -HALF), (ZERO,) * 3)},
+                r"the coefficients of θ\*\*2 sum to 1.0",
+            ),
+        ],
+    )
+    def test_refused(self, changes, given):
+        with pytest.raises(
+            ValueError, match=rf"^tableau 'trapezoid': {given}.*; allowed: .+; to do: .+"
+        ):
+            trapezoid(**changes)
+
+    def test_end_slope_and_evaluations(self):
+        tableau = trapezoid()
+        # The last stage is at the end, but solved for: its slope is not handed on.
+        assert tableau.is_stiffly_accurate
+        assert not tableau.is_fsal
+        assert tableau.num_evaluations == 2
+        assert tableau.rows == tableau.a
+        assert tableau.nodes == (0, 1, 1)
+        assert tableau.weights == (HALF, HALF, 0)
+        assert tableau.error_weights == (-HALF, HALF, 0)
+
+    def test_the_start_s_slope_may_be_no_stage(self):
+        tableau = trapezoid(b_hat=(ZERO, HALF), b_hat_start=HALF)
+        assert tableau.error_weights == (HALF, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("changes", "diagonally", "stiffly"),
+        [
+            ({}, True, True),
+            ({"a": ((HALF, HALF), (HALF, HALF)), "c": (ONE, ONE)}, False, True),
+            ({"a": ((ZERO, ZERO), (ONE, ZERO))}, True, False),
+            ({"a": ((HALF, -HALF), (ZERO, ONE))}, False, False),
+        ],
+    )
+    def test_kinds(self, changes, diagonally, stiffly):
+        tableau = trapezoid(dense_output=None, **changes)
+        assert not tableau.is_explicit
+        assert tableau.is_diagonally_implicit is diagonally
+        assert tableau.is_stiffly_accurate is stiffly
+
+    def test_one_stage(self):
+        implicit = trapezoid(
+            a=((ONE,),), b=(ONE,), c=(ONE,), b_hat=None, dense_output=((ONE,), (ZERO,))
+        )
+        assert implicit.is_diagonally_implicit
+        assert not implicit.is_explicit
+        euler = trapezoid(a=((),), b=(ONE,), c=(ZERO,), b_hat=None, dense_output=None)
+        assert euler.is_explicit
+        assert not euler.is_diagonally_implicit
+        assert not euler.is_stiffly_accurate
+
+    def test_one_wrong_digit_anywhere_in_radau_is_noticed(self):
+        radau = TABLEAUS["radauIIA5"]
+        for i, row in enumerate(radau.a):
+            for j, number in enumerate(row):
+                wrong_row = (*row[:j], number + Fraction(1, 10**9), *row[j + 1 :])
+                with pytest.raises(ValueError, match=f"row {i} of a sums to"):
+                    dataclasses.replace(radau, a=(*radau.a[:i], wrong_row, *radau.a[i + 1 :]))
+
+
 class TestDerived:
     def test_without_the_end_slope_it_is_added(self):
         tableau = heun()
@@ -151,6 +253,26 @@ def polynomial(row, theta):
 
 def slope(row, theta):
     return sum((k + 1) * r * theta**k for k, r in enumerate(row))
+
+
+class TestCollocation:
+    NODES = (Fraction(1, 5), HALF, Fraction(4, 5))
+
+    def test_integrates_polynomials_through_the_slopes(self):
+        rows = collocation_dense_output(self.NODES)
+        for degree in range(3):
+            for theta in THETAS:
+                values = [polynomial(row, theta) for row in rows[:-1]]
+                total = sum(v * c**degree for v, c in zip(values, self.NODES, strict=True))
+                assert total == theta ** (degree + 1) / (degree + 1)
+
+    def test_slopes_at_the_nodes_are_the_stages(self):
+        rows = collocation_dense_output(self.NODES)
+        for j, node in enumerate(self.NODES):
+            assert [slope(row, node) for row in rows] == [int(i == j) for i in range(4)]
+
+    def test_the_end_slope_has_no_part_in_it(self):
+        assert collocation_dense_output(self.NODES)[-1] == (0, 0, 0)
 
 
 class TestInterpolants:

@@ -8,7 +8,13 @@ import torch
 import torchdiffeq
 from torchdiffeq._impl import adaptive_heun, bosh3, dopri5, dopri8, fehlberg2
 
-from symadj.tableaus import TABLEAUS, ButcherTableau
+from symadj.tableaus import EXPLICIT_TABLEAUS, ButcherTableau
+from tests.tableaus.conditions import (
+    dense_derivatives,
+    dense_weights,
+    largest_defect,
+    largest_dense_defect,
+)
 from tests.tableaus.rooted_trees import (
     ElementaryWeights,
     density,
@@ -83,57 +89,13 @@ def dense_tolerance(name: str) -> Fraction:
     return Fraction(1, 10**15) if name in ROUNDED else Fraction(0)
 
 
-def elementary_weights(tableau: ButcherTableau) -> ElementaryWeights:
-    """Elementary weights of all slopes, with the step itself as the end slope's row."""
-    return ElementaryWeights((*tableau.rows, tableau.weights[:-1]))
-
-
-def largest_defect(tableau: ButcherTableau, weights, num_vertices: int) -> Fraction:
-    """Largest ``|γ(t) Σ_i b_i Φ_i(t) - 1|`` over the trees ``t`` with that many vertices."""
-    phi = elementary_weights(tableau)
-    return max(
-        abs(density(tree) * sum(b * p for b, p in zip(weights, phi(tree), strict=True)) - 1)
-        for tree in rooted_trees(num_vertices)
-    )
-
-
-def largest_dense_defect(tableau: ButcherTableau, num_vertices: int) -> Fraction:
-    """Largest coefficient of ``γ(t) Σ_i w_i(θ) Φ_i(t) - θ^|t|`` over those trees.
-
-    Two polynomials agree at every θ exactly if their coefficients agree.
-    """
-    phi = elementary_weights(tableau)
-    degree = len(tableau.dense_output[0])
-    defects = []
-    for tree in rooted_trees(num_vertices):
-        coefficients = [
-            density(tree)
-            * sum(row[k] * p for row, p in zip(tableau.dense_output, phi(tree), strict=True))
-            for k in range(degree)
-        ]
-        coefficients += [Fraction(0)] * (num_vertices - degree)
-        coefficients[num_vertices - 1] -= 1
-        defects += [abs(coefficient) for coefficient in coefficients]
-    return max(defects)
-
-
-def dense_weights(tableau: ButcherTableau, theta: Fraction) -> list[Fraction]:
-    """``w_i(θ)`` of every slope."""
-    return [sum(r * theta ** (k + 1) for k, r in enumerate(row)) for row in tableau.dense_output]
-
-
-def dense_derivatives(tableau: ButcherTableau, theta: Fraction) -> list[Fraction]:
-    """``w_i'(θ)`` of every slope."""
-    return [sum((k + 1) * r * theta**k for k, r in enumerate(row)) for row in tableau.dense_output]
-
-
 def as_floats(numbers) -> list[float]:
     return [float(number) for number in numbers]
 
 
-@pytest.fixture(params=TABLEAUS)
+@pytest.fixture(params=EXPLICIT_TABLEAUS)
 def tableau(request) -> ButcherTableau:
-    return TABLEAUS[request.param]
+    return EXPLICIT_TABLEAUS[request.param]
 
 
 class TestRootedTrees:
@@ -158,7 +120,7 @@ class TestRootedTrees:
 
     def test_known_elementary_weights(self):
         # HNW I, Table II.2.1: the bushy tree of order 3 gives Σ b c², the tall one Σ b a c.
-        phi = ElementaryWeights(TABLEAUS["rk4_classic"].a)
+        phi = ElementaryWeights(EXPLICIT_TABLEAUS["rk4_classic"].a)
         assert phi(((), ())) == (0, Fraction(1, 4), Fraction(1, 4), 1)
         assert phi((((),),)) == (0, 0, Fraction(1, 4), HALF)
         assert density(((), ())) == 3
@@ -175,7 +137,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("name", EMBEDDED_ORDERS)
     def test_embedded_order(self, name):
-        tableau = TABLEAUS[name]
+        tableau = EXPLICIT_TABLEAUS[name]
         b_hat = [
             b - difference
             for b, difference in zip(tableau.weights, tableau.error_weights, strict=True)
@@ -187,7 +149,9 @@ class TestOrder:
         assert largest_defect(tableau, b_hat, embedded_order + 1) > Fraction(1, 300)
 
     def test_embedded_orders_are_those_of_the_adaptive_methods(self):
-        assert set(EMBEDDED_ORDERS) == {n for n, tab in TABLEAUS.items() if tab.is_adaptive}
+        assert set(EMBEDDED_ORDERS) == {
+            n for n, tab in EXPLICIT_TABLEAUS.items() if tab.is_adaptive
+        }
 
 
 class TestDenseOutput:
@@ -239,18 +203,18 @@ class TestStructure:
         assert {type(number) for number in numbers} == {Fraction}
 
     def test_names_and_references(self):
-        assert all(tableau.name == name for name, tableau in TABLEAUS.items())
-        assert all(tableau.reference for tableau in TABLEAUS.values())
+        assert all(tableau.name == name for name, tableau in EXPLICIT_TABLEAUS.items())
+        assert all(tableau.reference for tableau in EXPLICIT_TABLEAUS.values())
 
     def test_the_mapping_is_read_only(self):
         with pytest.raises(TypeError):
-            TABLEAUS["mine"] = TABLEAUS["euler"]
+            EXPLICIT_TABLEAUS["mine"] = EXPLICIT_TABLEAUS["euler"]
 
 
 class TestAgainstTorchdiffeq:
     @pytest.mark.parametrize("name", TORCHDIFFEQ_SOLVERS)
     def test_same_stages_and_weights(self, name):
-        ours, theirs = TABLEAUS[name], TORCHDIFFEQ_SOLVERS[name].tableau
+        ours, theirs = EXPLICIT_TABLEAUS[name], TORCHDIFFEQ_SOLVERS[name].tableau
         assert as_floats(ours.c[1:]) == theirs.alpha.tolist()
         assert [as_floats(row) for row in ours.a[1:]] == [row.tolist() for row in theirs.beta]
         assert as_floats(ours.b) == theirs.c_sol.tolist()
@@ -259,23 +223,23 @@ class TestAgainstTorchdiffeq:
     def test_same_error_weights(self, name):
         # Theirs are differences of rounded numbers of size up to 3.
         theirs = TORCHDIFFEQ_SOLVERS[name].tableau.c_error.tolist()
-        ours = as_floats(TABLEAUS[name].error_weights)[: len(theirs)]
+        ours = as_floats(EXPLICIT_TABLEAUS[name].error_weights)[: len(theirs)]
         assert ours == pytest.approx(theirs, rel=0, abs=1e-15)
 
     @pytest.mark.parametrize("name", ["bosh3", "dopri5", "dopri8"])
     def test_same_middle_of_the_step(self, name):
         # dopri8's are computed there, with rounding, from numbers of size up to 120.
         theirs = TORCHDIFFEQ_SOLVERS[name].mid.tolist()
-        ours = as_floats(dense_weights(TABLEAUS[name], HALF))
+        ours = as_floats(dense_weights(EXPLICIT_TABLEAUS[name], HALF))
         assert ours == pytest.approx(theirs, rel=0, abs=1e-14 if name == "dopri8" else 0)
 
     @pytest.mark.parametrize("name", TORCHDIFFEQ_SOLVERS)
     def test_same_order(self, name):
-        assert TABLEAUS[name].order == TORCHDIFFEQ_SOLVERS[name].order
+        assert EXPLICIT_TABLEAUS[name].order == TORCHDIFFEQ_SOLVERS[name].order
 
     @pytest.mark.parametrize("name", ["euler", "midpoint", "heun2", "heun3", "rk4"])
     def test_same_step_on_a_fixed_grid(self, name):
-        tableau, h, t_n = TABLEAUS[name], 0.5, 0.25
+        tableau, h, t_n = EXPLICIT_TABLEAUS[name], 0.5, 0.25
         func = lambda t, y: torch.sin(3 * y) * (1 + t) ** 2
         y = torch.linspace(-1, 1, 7, dtype=torch.float64)
         slopes = []
