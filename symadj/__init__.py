@@ -1,11 +1,25 @@
-"""Exact gradients of neural ODEs with the memory of one network evaluation.
+"""Exact gradients of neural ODEs by the symplectic adjoint method.
 
-`odeint` solves an initial value problem as torchdiffeq does; its gradient is made by the symplectic
-adjoint method. `solve` does the same and tells what it cost. `symadj.errors` holds what they raise.
+`odeint` is torchdiffeq's, with the gradient of the steps taken and the memory of one evaluation;
+`solve` says what it cost; `odeint_event` and `odeint_dense` are for events and for output at any
+time; `odeint_adjoint` and `odeint_symplectic_adjoint` take what their namesakes take.
 """
 
+from symadj.compat import odeint_adjoint, odeint_event, odeint_symplectic_adjoint
+from symadj.dense import DenseOutput, odeint_dense
 from symadj.errors import SymadjError
 from symadj.forward.trajectory import Stats
 from symadj.odeint import Solution, odeint, solve
 
-__all__ = ["Solution", "Stats", "SymadjError", "odeint", "solve"]
+__all__ = [
+    "DenseOutput",
+    "Solution",
+    "Stats",
+    "SymadjError",
+    "odeint",
+    "odeint_adjoint",
+    "odeint_dense",
+    "odeint_event",
+    "odeint_symplectic_adjoint",
+    "solve",
+]

@@ -1,14 +1,19 @@
 """Tensors that ``f`` reads without being given them: closures, globals, attributes.
 
-Nobody can list them, but the graph of one evaluation of ``f`` shows them: a leaf of that graph is a
-tensor from which a gradient would flow, and a node that is older than the evaluation belongs to the
-history of a tensor that was computed before.
+Nobody can list them for certain, but two things together do. The graph of one evaluation of ``f``
+shows those that this evaluation read: a leaf of that graph is a tensor from which a gradient would
+flow, and a node that is older than the evaluation belongs to the history of a tensor that was
+computed before. And the code of ``f`` shows those that another evaluation might read
+(``a if t < 1 else b``): what its closure, its globals, its defaults and its object hold.
 """
 
-from collections.abc import Iterable
+import functools
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from symadj.errors import CapturedTensorError
@@ -53,27 +58,137 @@ class CapturedTensors:
     def _look(self, root: Node, oldest: int) -> None:
         """Walk the graph from ``root`` to its leaves, and to the edge of what was given."""
         known_nodes = {tensor.grad_fn for tensor in self._known if tensor.grad_fn is not None}
-        seen, waiting = {root}, [root]
-        while waiting:
-            node = waiting.pop()
-            if node in known_nodes:
-                continue
+        for node in walk(root, known_nodes):
             leaf = getattr(node, "variable", None)
             if leaf is not None:
                 self._add(leaf)
-                continue
-            if node._sequence_nr() < oldest:
+            elif node._sequence_nr() < oldest:
                 raise CapturedTensorError(
                     f"f reads a tensor that was computed before the solve (by {node.name()}) and "
                     f"through which a gradient would flow, but symadj was not given it and cannot "
-                    f"find it by itself. Name it: adjoint_params=(*module.parameters(), tensor). "
-                    f"If it should have no gradient, detach() it."
+                    f"find it by itself. Hand it to f by args=(tensor,), or name it: "
+                    f"adjoint_params=(*module.parameters(), tensor). If it should have no "
+                    f"gradient, detach() it."
                 )
-            for next_node, _ in node.next_functions:
-                if next_node is not None and next_node not in seen:
-                    seen.add(next_node)
-                    waiting.append(next_node)
 
     def _add(self, leaf: Tensor) -> None:
         if not any(leaf is tensor for tensor in (*self._known, *self.found)):
             self.found.append(leaf)
+
+
+def walk(root: Node, borders: Iterable[Node] = ()) -> Iterator[Node]:
+    """Visit the nodes of a graph once each, from ``root`` on, none of the borders or beyond."""
+    seen, waiting = {root, *borders}, [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for next_node, _ in node.next_functions:
+            if next_node is not None and next_node not in seen:
+                seen.add(next_node)
+                waiting.append(next_node)
+
+
+def check_histories(params: Iterable[Tensor]) -> None:
+    """Raise if one of the tensors was computed from another of them.
+
+    The gradient with respect to the second would then hold what reaches it through the first, and
+    autograd would add that once more when it goes on from the first.
+    """
+    params = list(params)
+    leaves = {id(param) for param in params}
+    nodes = {param.grad_fn for param in params if param.grad_fn is not None}
+    for param in params:
+        if param.grad_fn is None:
+            continue
+        for node in walk(param.grad_fn):
+            inner = node is not param.grad_fn and node in nodes
+            if inner or id(getattr(node, "variable", None)) in leaves:
+                raise CapturedTensorError(
+                    f"adjoint_params holds a tensor of shape {tuple(param.shape)} that was "
+                    f"computed (by {param.grad_fn.name()}) from another one of them, so that their "
+                    f"gradients would be mixed up. Hand it to f by args=(tensor,) instead."
+                )
+
+
+def tensors_in_reach(func: object) -> list[Tensor]:
+    """Return leaf tensors requiring a gradient that the code of ``func`` may read.
+
+    Looked at are closures, globals by name, defaults, partial arguments, bound objects and their
+    attributes, and what these hold in containers; not what is reached by computed names.
+    """
+    reach = _Reach()
+    reach.look(func)
+    return list(reach.found.values())
+
+
+class _Reach:
+    """A walk from a function over what it refers to."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, Tensor] = {}
+        self._seen: set[int] = set()
+
+    def look(self, value: Any, depth: int = 0) -> None:
+        """Look at a value, and on from it."""
+        if depth > MAX_DEPTH or id(value) in self._seen or value is None:
+            return
+        self._seen.add(id(value))
+        for held in self._held(value):
+            self.look(held, depth + 1)
+
+    def _held(self, value: Any) -> Iterable[Any]:  # noqa: PLR0911 - one line for each kind
+        if isinstance(value, Tensor):
+            if value.is_leaf and value.requires_grad:
+                self.found[id(value)] = value
+            return ()
+        if isinstance(value, nn.Module):
+            own = [vars(module) for module in value.modules() if not _is_torchs(type(module))]
+            forwards = [
+                type(module).forward for module in value.modules() if not _is_torchs(type(module))
+            ]
+            return (*value.parameters(), *(x for held in own for x in held.values()), *forwards)
+        if isinstance(value, dict):
+            return list(value.values())[:MAX_ITEMS]
+        if isinstance(value, list | tuple | set | frozenset):
+            return list(value)[:MAX_ITEMS]
+        if isinstance(value, functools.partial):
+            return (value.func, value.args, value.keywords)
+        if isinstance(value, types.MethodType):
+            return (value.__self__, value.__func__)
+        if isinstance(value, types.FunctionType):
+            return () if _is_torchs(value) else _read_by_code(value)
+        if isinstance(value, type | types.ModuleType | str | int | float):
+            return ()
+        if _is_torchs(type(value)):
+            return ()
+        return (getattr(value, "__dict__", {}), vars(type(value)).get("__call__"))
+
+
+MAX_DEPTH = 6
+"""References followed from ``f`` on, one after the other."""
+
+MAX_ITEMS = 1000
+"""Items looked at in a container."""
+
+
+def _is_torchs(value: Any) -> bool:
+    """Whether torch itself, which captures nothing of the caller's, has defined this."""
+    return (getattr(value, "__module__", None) or "").partition(".")[0] == "torch"
+
+
+def _read_by_code(function: types.FunctionType) -> Iterator[Any]:
+    """Yield what a function's closure, defaults and named globals hold."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    yield function.__defaults__
+    yield function.__kwdefaults__
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        for name in code.co_names:
+            if name in function.__globals__:
+                yield function.__globals__[name]
+        codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]

@@ -1,28 +1,19 @@
 """The front door: check, pack the state, solve, unpack."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from symadj.adjoint.schedule import Checkpoints, Schedule
-from symadj.adjoint.snapshots import Snapshots
-from symadj.autograd import Record, SymplecticAdjoint
-from symadj.captured import CapturedTensors
-from symadj.errors import InvalidInputError, InvalidTimesError, InvalidTypeError
-from symadj.forward.controller import ErrorControl, FixedGrid, largest_rms_norm, rms_norm
-from symadj.forward.field import Field
-from symadj.forward.interpolation import dense, linear
-from symadj.forward.observer import Observer
-from symadj.forward.solve import Integration, Solved, integrate
+from symadj.adjoint.schedule import Checkpoints
+from symadj.eventtime import at_event
+from symadj.forward.event import Event
 from symadj.forward.trajectory import Stats, StepGrid
-from symadj.options import read_options, tableau_named
-from symadj.state import Packing
-from symadj.tableaus import ButcherTableau
-from symadj.types import State, VectorField
+from symadj.reading import read_call
+from symadj.run import Call, Run
+from symadj.types import EventFunction, State, VectorField
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +22,11 @@ class Solution:
 
     Attributes
     ----------
-    ys : Tensor or tuple of Tensor, shape (T, *shape)
+    ys : Tensor or structure of Tensor, shape (T, *shape)
         The state at each output time; differentiable.
     ts : Tensor, shape (T,)
-        The output times: the ``t`` that was given.
+        The output times: the ``t`` that was given; with an event, the initial time and the event's,
+        which is differentiable.
     steps : sequence of Step
         The steps that were accepted.
     stats : Stats
@@ -52,13 +44,15 @@ def odeint(
     y0: State,
     t: Tensor,
     *,
-    rtol: float | Tensor | tuple[float | Tensor, ...] = 1e-7,
-    atol: float | Tensor | tuple[float | Tensor, ...] = 1e-9,
+    args: tuple[Any, ...] = (),
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
     method: str | None = None,
     options: Mapping[str, Any] | None = None,
+    event_fn: EventFunction | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
-) -> State:
+) -> Any:
     """Solve ``dy/dt = func(t, y)``, with the exact gradient of the steps taken.
 
     The steps and outputs are those of ``torchdiffeq.odeint``. The gradient is that of
@@ -69,21 +63,31 @@ def odeint(
     Parameters
     ----------
     func : callable or torch.nn.Module
-        ``func(t, y)`` returns dy/dt, of the shape of ``y``; ``t`` is a scalar tensor of the real
-        dtype of ``y``.
-    y0 : Tensor, or tuple of Tensor
+        ``func(t, y, *args)`` returns dy/dt, of the shape of ``y``; ``t`` is a scalar tensor of the
+        real dtype of ``y``.
+    y0 : Tensor, or tuple, list or dict of Tensor, nested as you like
         Initial state, of any shape, floating point or complex.
     t : Tensor, shape (T,)
         The initial time, then the output times, strictly increasing or decreasing.
-    rtol, atol : float, Tensor, or a tuple of them, one for each part of a tuple state
+    args : tuple
+        What ``func`` is given beside time and state: tensors, or anything that holds them in
+        tuples, lists and dicts. They get a gradient, also if they were computed before.
+    rtol, atol : float, Tensor, or a structure of them like that of a nested state
         Relative and absolute tolerance of an adaptive method.
     method : str, optional
         ``"dopri5"`` unless given. Adaptive: adaptive_heun, fehlberg2, bosh3, dopri5, tsit5, dopri8.
         Fixed steps: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule), rk4_classic.
     options : mapping, optional
         Adaptive methods: ``first_step``, ``min_step``, ``max_step``, ``safety``, ``ifactor``,
-        ``dfactor``, ``max_num_steps``, ``norm``. Fixed steps: ``step_size``,
-        ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``.
+        ``dfactor``, ``max_num_steps``, ``norm``, ``step_t`` (times at which a step ends),
+        ``jump_t`` (those at which ``func`` is discontinuous), ``dtype`` (of time), as torchdiffeq;
+        ``pcoeff``, ``icoeff``, ``dcoeff`` (a PID controller, as diffrax), ``output``
+        ("interpolate", or "step" for steps that end at each output). Fixed steps: ``step_size``,
+        ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``. All:
+        ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes).
+    event_fn : callable, optional
+        ``event_fn(t, y)``: the solve ends where one of its entries becomes zero. ``t`` then holds
+        the initial time, and another one for the direction.
     adjoint_params : iterable of Tensor, optional
         What gets a gradient beside ``y0`` and ``t``. Unless given: the parameters of ``func``, if
         it is a module, and every leaf tensor that its first evaluation is seen to read.
@@ -93,13 +97,27 @@ def odeint(
 
     Returns
     -------
-    Tensor or tuple of Tensor, shape (T, *shape)
-        The state at each time of ``t``.
+    Tensor or structure of Tensor, shape (T, *shape)
+        The state at each time of ``t``. With an ``event_fn`` a pair: the time of the event, shape
+        (), and the states at the initial time and at the event, both with the gradient that
+        follows from the event's moving.
 
     Raises
     ------
     SymadjError
         See `symadj.errors` for the tree of what can go wrong.
+
+    Notes
+    -----
+    ``func`` is evaluated again during the backward pass. Random numbers (dropout) are drawn as they
+    were, from the default generators of the CPU and of the state's device; autocast is as it was.
+    Buffers that ``func`` changes (BatchNorm's statistics, counters) are changed again, unless
+    ``restore_buffers`` is given: then every evaluation finds them as it found them first, and the
+    backward pass leaves them as they were.
+
+    Second derivatives (``create_graph=True``), forward mode and the transforms of ``torch.func``
+    are exact too, and cost the memory of backpropagation. Under ``torch.func.vmap`` all samples
+    take the same steps, those that the most demanding of them needs.
 
     Examples
     --------
@@ -113,17 +131,20 @@ def odeint(
     >>> abs(rate.grad + 2 * torch.exp(torch.tensor(-1.0))).item() < 1e-6
     True
     """
-    return solve(
+    solution = solve(
         func,
         y0,
         t,
+        args=args,
         rtol=rtol,
         atol=atol,
         method=method,
         options=options,
+        event_fn=event_fn,
         adjoint_params=adjoint_params,
         checkpoints=checkpoints,
-    ).ys
+    )
+    return solution.ys if event_fn is None else (solution.ts[1], solution.ys)
 
 
 def solve(
@@ -131,10 +152,12 @@ def solve(
     y0: State,
     t: Tensor,
     *,
-    rtol: float | Tensor | tuple[float | Tensor, ...] = 1e-7,
-    atol: float | Tensor | tuple[float | Tensor, ...] = 1e-9,
+    args: tuple[Any, ...] = (),
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
     method: str | None = None,
     options: Mapping[str, Any] | None = None,
+    event_fn: EventFunction | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
 ) -> Solution:
@@ -158,221 +181,39 @@ def solve(
     >>> solution.stats.nvjp, solution.stats.num_replayed
     (16, 12)
     """
-    tableau = tableau_named(method)
-    read = read_options(tableau, options)
-    schedule = Schedule.of(checkpoints)
-    packing = Packing.of(y0)
-    params = _given_params(func, adjoint_params)
-    flat = packing.pack(y0)
-    _check_times(t)
-    times = t.to(flat.device)
-    field = Field(func, packing)
-    knots, pinned = _knots(tableau, read, func, y0, times)
-    ivp = _integration(field, tableau, read, times, knots, rtol, atol)
-
-    stats = Stats()
-    tracked = torch.is_grad_enabled()
-    wants_time = tracked and (times.requires_grad or knots.requires_grad)
-    captured = CapturedTensors(params)
-    if tracked and adjoint_params is None:
-        field.inspector = captured
-    snapshots = Snapshots(tableau.num_evaluations if schedule.keeps_stages else 1)
-    with torch.no_grad():
-        solved = integrate(
-            ivp,
-            flat.detach(),
-            stats,
-            keep_step=snapshots.keep if tracked else None,
-            want_stages=tracked and schedule.keeps_stages,
-            want_output_slopes=wants_time and not pinned,
-        )
-    stats.nfe_forward = field.nfe
-    params += tuple(captured.found)
-    ys = solved.ys
-    if tracked and (wants_time or flat.requires_grad or params):
-        ys = _attach(ivp, solved, snapshots, stats, flat, times, knots, pinned, params)
-    return Solution(packing.unpack(ys), t, solved.steps, stats)
-
-
-def _attach(
-    ivp: Integration,
-    solved: Solved,
-    snapshots: Snapshots,
-    stats: Stats,
-    y0: Tensor,
-    times: Tensor,
-    knots: Tensor,
-    pinned: bool,
-    params: tuple[Tensor, ...],
-) -> Tensor:
-    """Make the outputs of a solve differentiable."""
-    stats.snapshot_bytes = sum(state.nbytes for state in (solved.y_end, *snapshots.tensors))
-    record = Record(ivp, solved.steps, snapshots.per_step, stats, len(params))
-    internals = (solved.output_slopes, solved.y_end, *snapshots.tensors)
-    ys: Tensor = SymplecticAdjoint.apply(  # type: ignore[no-untyped-call]
-        record, [solved.ys], internals, y0, None if pinned else times, knots, *params
+    call = Call.of(func, y0, args, adjoint_params, checkpoints)
+    reading = read_call(
+        call.field,
+        y0,
+        t,
+        call.flat,
+        rtol=rtol,
+        atol=atol,
+        method=method,
+        options=options,
+        event_fn=event_fn,
     )
-    return ys
-
-
-def _given_params(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[Tensor, ...]:
-    """Return what gets a gradient beside state and time, as far as the caller named it."""
-    if adjoint_params is not None:
-        given = tuple(adjoint_params)
-        for param in given:
-            if not isinstance(param, Tensor):
-                raise InvalidTypeError(
-                    f"adjoint_params holds a {type(param).__name__}. Allowed are tensors: pass "
-                    f"module.parameters(), or the tensors themselves."
-                )
-    elif isinstance(func, torch.nn.Module):
-        given = tuple(func.parameters())
+    event = reading.ivp.event
+    run = call.run(reading, want_slopes=event is not None)
+    if event is None:
+        ts, ys = t, run.outputs()
     else:
-        given = ()
-    return tuple(param for param in given if param.requires_grad)
+        ts, ys = _event_outputs(event, run, t)
+    return Solution(call.packing.unpack(ys), ts, run.solved.steps, run.stats)
 
 
-def _check_times(t: Any) -> None:
-    """Raise unless ``t`` is a strictly monotone vector of finite floats."""
-    if not isinstance(t, Tensor):
-        raise InvalidTypeError(
-            f"t must be a torch.Tensor of times, and is a {type(t).__name__}: pass torch.tensor(t)."
-        )
-    if not t.is_floating_point():
-        raise InvalidTypeError(
-            f"t must be floating point, and is {t.dtype}: pass t.float() or t.double()."
-        )
-    if t.ndim != 1 or t.numel() == 0:
-        raise InvalidTimesError(
-            f"t has the shape {tuple(t.shape)}. Allowed is a vector of at least one time, the "
-            f"initial one: pass torch.stack([t0, t1]), or t.reshape(-1)."
-        )
-    values = t.detach()
-    if not bool(torch.isfinite(values).all()):
-        raise InvalidTimesError(f"t holds NaN or infinite times: {_brief(values)}.")
-    steps = values.diff()
-    if not (bool((steps > 0).all()) or bool((steps < 0).all())):
-        raise InvalidTimesError(
-            f"t must be strictly increasing or strictly decreasing, and is {_brief(values)}: sort "
-            f"it, and leave out repeated times (torch.unique does both)."
-        )
-
-
-def _brief(values: Tensor) -> str:
-    listed = values.tolist()
-    return str(listed) if len(listed) <= 8 else f"{listed[:4]} ... {listed[-4:]}"
-
-
-def _knots(
-    tableau: ButcherTableau,
-    read: Mapping[str, Any],
-    func: VectorField,
-    y0: State,
-    times: Tensor,
-) -> tuple[Tensor, bool]:
-    """Return the times on which the steps hang, and whether the outputs hang on them too."""
-    if tableau.is_adaptive:
-        return times[:1], False
-    if read["step_size"] is not None:
-        return _regular_grid(times, float(read["step_size"])), False
-    if read["grid_constructor"] is None:
-        return times, True
-    grid = read["grid_constructor"](func, y0, times)
-    _check_times(grid)
-    if grid[0] != times[0] or grid[-1] != times[-1]:
-        raise InvalidTimesError(
-            f"grid_constructor returned a grid from {grid[0].item()!r} to {grid[-1].item()!r}. "
-            f"Allowed is one that begins at t[0] = {times[0].item()!r} and ends at "
-            f"t[-1] = {times[-1].item()!r}."
-        )
-    return grid, False
-
-
-def _regular_grid(times: Tensor, step_size: float) -> Tensor:
-    """Return steps of one size from the first time on, the last shortened; as torchdiffeq's."""
-    if len(times) == 1:
-        return times
-    start, end = times[0], times[-1]
-    direction = 1.0 if bool(end > start) else -1.0
-    count = int(torch.ceil((end - start).detach() * direction / step_size + 1).item())
-    offsets = torch.arange(count - 1, dtype=times.dtype, device=times.device) * step_size
-    return torch.cat([offsets * direction + start, end.reshape(1)])
-
-
-def _integration(
-    field: Field,
-    tableau: ButcherTableau,
-    read: Mapping[str, Any],
-    times: Tensor,
-    knots: Tensor,
-    rtol: Any,
-    atol: Any,
-) -> Integration:
-    """Put together what does not carry a gradient."""
-    listed = tuple(times.detach().double().tolist())
-    control: FixedGrid | ErrorControl
-    if not tableau.is_adaptive:
-        grid = knots.detach()
-        control = FixedGrid(
-            ends=tuple(grid[1:].double().tolist()), sizes=tuple(grid.diff().double().tolist())
-        )
-        is_linear = read["interp"] == "linear"
-    else:
-        is_linear = False
-        first_step = read["first_step"]
-        control = ErrorControl(
-            order=tableau.order,
-            direction=math.copysign(1.0, listed[-1] - listed[0]),
-            rtol=_tolerance("rtol", rtol, field.packing, times.device),
-            atol=_tolerance("atol", atol, field.packing, times.device),
-            norm=_norm(read["norm"], field.packing),
-            first_step=None if first_step is None else float(first_step),
-            min_step=float(read["min_step"]),
-            max_step=float(read["max_step"]),
-            safety=float(read["safety"]),
-            ifactor=float(read["ifactor"]),
-            dfactor=float(read["dfactor"]),
-            max_attempts=int(read["max_num_steps"]),
-        )
-    return Integration(
-        field=field,
-        tableau=tableau,
-        interpolant=linear(tableau) if is_linear else dense(tableau),
-        step_sizes=control,
-        times=listed,
-        time_dtype=None if tableau.is_adaptive else knots.dtype,
-        perturb=bool(read.get("perturb", False)),
-        observer=Observer(field.func, field.packing),
+def _event_outputs(event: Event, run: Run, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the initial time and the event's, and the states there."""
+    if not run.solved.steps:  # it was zero at the start
+        return torch.stack([t[0], t[0]]), torch.stack([run.flat, run.flat])
+    time = torch.tensor(run.solved.times[1], dtype=torch.float64).to(run.flat.device)
+    ys = run.attach(
+        torch.stack([run.reading.times[0], time.to(t.dtype)]),
+        run.solved.ys,
+        run.solved.steps,
+        run.solved.output_slopes,
     )
-
-
-def _norm(norm: Callable[[Any], Any] | None, packing: Packing) -> Callable[[Tensor], Any]:
-    """Return a norm of flat vectors: the caller's sees the caller's form of the state."""
-    if norm is not None:
-        return lambda flat: norm(packing.unpack(flat))
-    if packing.is_tuple:
-        return lambda flat: largest_rms_norm(tuple(packing.unpack(flat)))
-    return rms_norm
-
-
-def _tolerance(name: str, given: Any, packing: Packing, device: torch.device) -> float | Tensor:
-    """Return a tolerance as a number, or as one number for each element of the flat state."""
-    if isinstance(given, tuple | list):
-        if not packing.is_tuple or len(given) != len(packing.shapes):
-            raise InvalidInputError(
-                f"{name} is a tuple of {len(given)}. Allowed is a number, or, for a tuple state, "
-                f"one for each of its parts; y0 has {len(packing.shapes)}."
-            )
-        # as_tensor makes float32 of a Python float, and torchdiffeq leaves it at that: so do we.
-        parts = [
-            torch.as_tensor(part).expand(shape).reshape(-1)
-            for part, shape in zip(given, packing.shapes, strict=True)
-        ]
-        tolerance: float | Tensor = torch.cat(parts).to(device, torch.float64)
-    elif isinstance(given, Tensor) and given.numel() > 1:
-        tolerance = given.detach().to(device).expand(packing.shapes[0]).reshape(-1)
-    else:
-        tolerance = float(given)
-    if not bool(torch.as_tensor(tolerance >= 0).all()):
-        raise InvalidInputError(f"{name} is {given!r}, and must be at least 0 everywhere.")
-    return tolerance
+    if run.solved.output_slopes is not None and ys.requires_grad:
+        time, y = at_event(event, time, ys[1], run.solved.output_slopes[1])
+        ys = torch.stack([ys[0], y])
+    return torch.stack([t[0], time.to(t)]), ys

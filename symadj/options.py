@@ -4,8 +4,13 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
+
 from symadj.errors import InvalidInputError, UnknownMethodError, UnknownOptionError
 from symadj.tableaus import TABLEAUS, ButcherTableau
+
+COMMON_DEFAULTS: Mapping[str, Any] = {"progress": False, "restore_buffers": False}
+"""Options of every method."""
 
 ADAPTIVE_DEFAULTS: Mapping[str, Any] = {
     "first_step": None,
@@ -16,6 +21,14 @@ ADAPTIVE_DEFAULTS: Mapping[str, Any] = {
     "dfactor": 0.2,
     "max_num_steps": 2**31 - 1,
     "norm": None,
+    "step_t": None,
+    "jump_t": None,
+    "dtype": torch.float64,
+    "pcoeff": 0.0,
+    "icoeff": 1.0,
+    "dcoeff": 0.0,
+    "output": "interpolate",
+    **COMMON_DEFAULTS,
 }
 """Options of an adaptive method and what they are when not given, as in torchdiffeq."""
 
@@ -24,8 +37,16 @@ FIXED_DEFAULTS: Mapping[str, Any] = {
     "grid_constructor": None,
     "interp": "linear",
     "perturb": False,
+    "max_num_steps": None,
+    **COMMON_DEFAULTS,
 }
 """Options of a fixed-step method and what they are when not given, as in torchdiffeq."""
+
+DEFAULT_MAX_EVENT_STEPS = 20_000
+"""Fixed steps after which an event is given up, as in torchdiffeq."""
+
+MULTISTEP = ("explicit_adams", "implicit_adams", "fixed_adams", "scipy_solver")
+"""Methods of torchdiffeq that are no Runge-Kutta methods."""
 
 _POSITIVE = ("first_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_size")
 
@@ -39,6 +60,12 @@ def tableau_named(method: str | None) -> ButcherTableau:
         If there is none of that name.
     """
     name = "dopri5" if method is None else method
+    if name in MULTISTEP:
+        raise UnknownMethodError(
+            f"method={name!r} is no Runge-Kutta method (Adams' are multistep, SciPy's leave "
+            f"torch), so it has no symplectic adjoint. Use torchdiffeq.odeint or odeint_adjoint "
+            f"for it, or one of {', '.join(TABLEAUS)}."
+        )
     if name not in TABLEAUS:
         raise UnknownMethodError(
             f"method={method!r} is not known{_guess(str(name), TABLEAUS)}. "
@@ -76,7 +103,18 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
             )
     if not tableau.is_adaptive:
         _check_fixed(read)
-    elif not 0 <= float(read["min_step"]) <= float(read["max_step"]):
+        return read
+    if read["output"] not in ("interpolate", "step"):
+        raise InvalidInputError(
+            f"options['output'] is {read['output']!r}. Allowed are 'interpolate' (steps pass over "
+            f"the output times) and 'step' (a step ends at each)."
+        )
+    if read["dtype"] not in (torch.float32, torch.float64):
+        raise InvalidInputError(
+            f"options['dtype'] is {read['dtype']!r}. Allowed are torch.float64 and, for devices "
+            f"without it, torch.float32: it is the dtype of time."
+        )
+    if not 0 <= float(read["min_step"]) <= float(read["max_step"]):
         raise InvalidInputError(
             f"options['min_step'] = {read['min_step']!r} and options['max_step'] = "
             f"{read['max_step']!r}: 0 <= min_step <= max_step must hold."

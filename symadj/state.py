@@ -4,11 +4,13 @@ Every state is integrated as one vector of length ``n``: the stages of a step ar
 one matrix, and each combination of them is one matrix-vector product.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from symadj.errors import InvalidInputError, InvalidSlopeError, InvalidTypeError
 from symadj.types import State
@@ -22,12 +24,12 @@ class Packing:
     ----------
     shapes : tuple of torch.Size
         Shape of each part; one part for a state that is a single tensor.
-    is_tuple : bool
-        Whether the caller's state is a tuple of tensors.
+    spec : TreeSpec or None
+        How the parts are nested in tuples, lists and dicts; None for a single tensor.
     """
 
     shapes: tuple[torch.Size, ...]
-    is_tuple: bool
+    spec: pytree.TreeSpec | None
 
     @staticmethod
     def of(y0: State) -> "Packing":
@@ -36,16 +38,15 @@ class Packing:
         Raises
         ------
         InvalidTypeError
-            If ``y0`` is no tensor or tuple of tensors, or not floating point.
+            If ``y0`` is no tensor or pytree of tensors, or not floating point.
         InvalidInputError
             If ``y0`` has no element, or its parts differ in dtype or device.
         """
-        is_tuple = isinstance(y0, tuple)
-        parts = y0 if isinstance(y0, tuple) else (y0,)
+        parts, spec = pytree.tree_flatten(y0)
         for part in parts:
             if not isinstance(part, Tensor):
                 raise InvalidTypeError(
-                    f"y0 must be a torch.Tensor or a tuple of them, and holds a "
+                    f"y0 must be a torch.Tensor, or a tuple, list or dict of them, and holds a "
                     f"{type(part).__name__}: pass torch.as_tensor(...) of it."
                 )
             if not (part.is_floating_point() or part.is_complex()):
@@ -65,14 +66,20 @@ class Packing:
                 f"{sorted(f'{dtype} on {device}' for dtype, device in kinds)}: "
                 f"convert them with .to(...)."
             )
-        return Packing(tuple(part.shape for part in parts), is_tuple)
+        shapes = tuple(part.shape for part in parts)
+        return Packing(shapes, None if isinstance(y0, Tensor) else spec)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the caller's state is a structure of tensors rather than one."""
+        return self.spec is not None
 
     def pack(self, y: State) -> Tensor:
         """Flatten a state of this form.
 
         Parameters
         ----------
-        y : Tensor or tuple of Tensor
+        y : pytree of Tensor
             Parts of the shapes ``self.shapes``.
 
         Returns
@@ -82,7 +89,7 @@ class Packing:
         """
         if isinstance(y, Tensor):
             return y.reshape(-1)
-        return torch.cat([part.reshape(-1) for part in y])
+        return torch.cat([part.reshape(-1) for part in pytree.tree_leaves(y)])
 
     def unpack(self, flat: Tensor) -> State:
         """Give a vector, or a stack of vectors, the caller's form.
@@ -93,17 +100,36 @@ class Packing:
 
         Returns
         -------
-        Tensor or tuple of Tensor
+        pytree of Tensor
             Views of ``flat``, each of shape ``(..., *shape)``.
         """
         leading = flat.shape[:-1]
-        if not self.is_tuple:
+        if self.spec is None:
             return flat.view((*leading, *self.shapes[0]))
+        return pytree.tree_unflatten(self.split(flat), self.spec)
+
+    def split(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """Return the parts of a vector, or of a stack of them, in their own shapes."""
+        leading = flat.shape[:-1]
         sizes = [shape.numel() for shape in self.shapes]
         return tuple(
             part.view((*leading, *shape))
             for part, shape in zip(torch.split(flat, sizes, dim=-1), self.shapes, strict=True)
         )
+
+    def parts_of(self, tree: Any) -> Sequence[Any]:
+        """Return what a structure like the state's holds in the place of each part.
+
+        Raises
+        ------
+        ValueError
+            If it is nested otherwise; a list may stand for a tuple.
+        """
+        if self.spec is None:
+            return (tree,)
+        if isinstance(tree, list) and self.spec.type is tuple:
+            tree = tuple(tree)
+        return self.spec.flatten_up_to(tree)
 
     def pack_slope(self, slope: Any) -> Tensor:
         """Flatten what ``f`` returned, after a look at whether it is a slope of the state.
@@ -111,15 +137,15 @@ class Packing:
         Raises
         ------
         InvalidSlopeError
-            If its shapes are not those of the state.
+            If its structure or its shapes are not those of the state.
         """
-        parts = slope if self.is_tuple else (slope,)
-        if not isinstance(parts, tuple | list) or len(parts) != len(self.shapes):
+        try:
+            parts = self.parts_of(slope)
+        except ValueError:
             raise InvalidSlopeError(
-                f"f must return a tuple of {len(self.shapes)} tensors, as y0 is one, and returned "
-                f"a {type(slope).__name__}"
-                + (f" of {len(parts)}." if isinstance(parts, tuple | list) else ".")
-            )
+                f"f must return a structure like that of y0, {_form(self.spec)}, and returned "
+                f"{_form(pytree.tree_structure(slope))}."
+            ) from None
         for part, shape in zip(parts, self.shapes, strict=True):
             if not isinstance(part, Tensor) or part.shape != shape:
                 given = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
@@ -131,3 +157,16 @@ class Packing:
         if isinstance(slope, Tensor):
             return slope.reshape(-1)
         return torch.cat([part.reshape(-1) for part in parts])
+
+
+def _form(spec: pytree.TreeSpec | None) -> str:
+    """Say how something is nested, as Python writes it: ``(*, {'v': *})``."""
+    count = 0 if spec is None else spec.num_leaves
+    return repr(pytree.tree_unflatten([_Star()] * count, spec)) if spec is not None else "*"
+
+
+class _Star:
+    """Stands for a tensor in a message."""
+
+    def __repr__(self) -> str:
+        return "*"

@@ -64,6 +64,15 @@ def relative_difference(left: Tensor, right: Tensor) -> float:
     return difference / scale if scale else difference
 
 
+def gradient_error(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    """Return ``|left - right| / |right|`` of the gradients as a whole, as one long vector.
+
+    A part may be small by cancellation, and then not be known to its own last digit.
+    """
+    joined = (torch.cat([part.reshape(-1) for part in parts]) for parts in (left, right))
+    return relative_difference(*joined)
+
+
 def largest_difference(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     """Return the largest relative difference between tensors in the same places."""
     return max(relative_difference(a, b) for a, b in zip(left, right, strict=True))

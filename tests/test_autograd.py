@@ -29,14 +29,6 @@ def test_a_second_backward_with_retain_graph(checkpoints):
         torch.autograd.grad(loss, inputs)
 
 
-def test_a_gradient_of_a_gradient_is_refused_not_wrong():
-    y0 = torch.randn(3, dtype=torch.float64, requires_grad=True)
-    loss = solve_with(Network(), y0).pow(2).sum()
-    (gradient,) = torch.autograd.grad(loss, y0, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
-
-
 def test_parameters_edited_before_the_backward_pass_are_noticed():
     field = Network()
     loss = solve_with(field, torch.randn(3, dtype=torch.float64)).sum()

@@ -15,7 +15,7 @@ class Snapshots:
     Attributes
     ----------
     per_step : int
-        States kept of each step: 1, its first, or all s stage states.
+        States kept of each step: 1, that at its start, or the stage states too.
     tensors : sequence of Tensor, shape (n,)
         Those of the first step, then those of the second, and so on.
     """

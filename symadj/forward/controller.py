@@ -1,45 +1,60 @@
-"""How large the steps are: a fixed grid, or error control.
+"""How large the steps are: a fixed grid, steps of one size, or error control.
 
 A controller holds settings only. What changes from step to step goes in and comes out, so that one
 controller can serve any number of solves.
 
-The error control is torchdiffeq's, which is the elementary one (Hairer, Norsett & Wanner I, II.4):
-a step is accepted where the norm of ``error / (atol + rtol max(|y_n|, |y_{n+1}|))`` is at most 1,
-and the next has the size ``h min(ifactor, max(dfactor, safety ratio^(-1/order)))``. It differs from
-Hairer's in that the exponent is 1/order for every tableau, not 1/(order of the estimate + 1), and
-that a step which was accepted is never followed by a smaller one.
+The error control is torchdiffeq's unless other coefficients are given, and that is the elementary
+one (Hairer, Norsett & Wanner I, II.4): a step is accepted where the norm of
+``error / (atol + rtol max(|y_n|, |y_{n+1}|))`` is at most 1, and the next has the size
+``h min(ifactor, max(dfactor, safety ratio^(-1/order)))``. It differs from Hairer's in that the
+exponent is 1/order for every tableau, not 1/(order of the estimate + 1), and that a step which was
+accepted is never followed by a smaller one.
+
+With ``pcoeff``, ``icoeff``, ``dcoeff`` it is the PID controller of digital control (Söderlind, ACM
+TOMS 29(1), 2003, doi:10.1145/641876.641877): the factor is ``safety r_n^(-β1) r_{n-1}^(-β2)
+r_{n-2}^(-β3)`` of the last three ratios, ``β1 = (p + i + d)/order``, ``β2 = -(p + 2d)/order``,
+``β3 = d/order``. The names and their meaning are those of diffrax and torchode; (0, 1, 0) is the
+elementary controller, (0.4, 0.3, 0) a PI controller that they recommend.
 """
 
+import bisect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from symadj.errors import NonFiniteError
 from symadj.forward.field import Field
+from symadj.forward.transforms import largest, plain
 from symadj.types import Norm
+
+Carry: TypeAlias = tuple[float, ...]
+"""What a controller carries from step to step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A step that might be taken: its end, its signed size, and what the controller carries."""
+    """A step that might be taken: its end, its signed size, and whether ``f`` jumps at its end."""
 
     t1: float
     h: float
+    ends_at_jump: bool = False
 
 
 class StepSizes(Protocol):
-    """What the time loop asks of a controller; ``carry`` is the controller's own between steps."""
+    """What the time loop asks of a controller."""
 
     is_adaptive: bool
+    has_grid: bool
     max_attempts: int
 
-    def propose(self, t0: float, carry: float) -> Proposal:
+    def propose(self, t0: float, carry: Carry) -> Proposal:
         """Return the next step to try from ``t0``."""
 
-    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:
+    def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:
         """Return whether the step is accepted, and the next ``carry``."""
 
 
@@ -56,21 +71,51 @@ class FixedGrid:
     ends: tuple[float, ...]
     sizes: tuple[float, ...]
     is_adaptive = False
+    has_grid = True
     max_attempts = 2**63
 
-    def propose(self, t0: float, carry: float) -> Proposal:
+    def propose(self, t0: float, carry: Carry) -> Proposal:
         """Return the next step of the grid."""
-        index = int(carry)
+        index = int(carry[0])
         return Proposal(self.ends[index], self.sizes[index])
 
-    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:
+    def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:
         """Accept: on a fixed grid there is nothing to judge."""
-        return True, carry + 1
+        return True, (carry[0] + 1,)
+
+
+@dataclass(frozen=True, slots=True)
+class EqualSteps:
+    """Steps of one size without an end, for a solve that an event ends.
+
+    Attributes
+    ----------
+    h : float
+        The signed size.
+    max_attempts : int
+        After how many steps to give the event up.
+    """
+
+    h: float
+    max_attempts: int
+    is_adaptive = False
+    has_grid = False
+
+    def propose(self, t0: float, carry: Carry) -> Proposal:
+        """Return the next step."""
+        return Proposal(t0 + self.h, self.h)
+
+    def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:
+        """Accept."""
+        return True, carry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorControl:
-    """Step sizes by the estimated error; ``carry`` is the size, without sign, of the next step.
+    """Step sizes by the estimated error.
+
+    ``carry`` is the size, without sign, of the next step, and the ratios of the last two that were
+    accepted.
 
     Attributes
     ----------
@@ -86,8 +131,16 @@ class ErrorControl:
         Bounds on the size; a step at the lower bound is accepted whatever its error.
     safety, ifactor, dfactor : float
         Safety factor, largest growth and largest shrinking of the step size.
+    pid : tuple of three floats
+        Proportional, integral and derivative coefficient.
     max_attempts : int
         Steps that may be tried between two outputs.
+    stops : tuple of float
+        Times at which a step has to end, in the order in which they are met.
+    jumps : frozenset of float
+        Those among them at which ``f`` is discontinuous.
+    round_time : callable
+        Rounds a time to the dtype in which times are kept.
     """
 
     order: int
@@ -101,22 +154,38 @@ class ErrorControl:
     safety: float
     ifactor: float
     dfactor: float
+    pid: tuple[float, float, float]
     max_attempts: int
+    stops: tuple[float, ...] = ()
+    jumps: frozenset[float] = frozenset()
+    round_time: Callable[[float], float] = float
     is_adaptive = True
+    has_grid = False
 
-    def propose(self, t0: float, carry: float) -> Proposal:
-        """Return a step of the size carried, within its bounds."""
-        h = self.direction * self._bounded(carry)
-        return Proposal(t0 + h, h)
+    def propose(self, t0: float, carry: Carry) -> Proposal:
+        """Return a step of the size carried, within its bounds, and not across a stop."""
+        h = self.round_time(self.direction * self._bounded(carry[0]))
+        t1 = self.round_time(t0 + h)
+        if self.stops:
+            after = bisect.bisect_right(
+                self.stops, t0 * self.direction, key=lambda stop: stop * self.direction
+            )
+            if after < len(self.stops) and (t1 - self.stops[after]) * self.direction >= 0:
+                stop = self.stops[after]
+                # A step that ends there by itself keeps its own size, to the bit.
+                h = h if stop == t1 else self.round_time(stop - t0)
+                return Proposal(stop, h, stop in self.jumps)
+        return Proposal(t1, h)
 
-    def judge(self, proposal: Proposal, ratio: float, carry: float) -> tuple[bool, float]:
+    def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:
         """Accept where the error is small enough, or the step as small as allowed."""
         size = abs(proposal.h)
         if not math.isfinite(ratio):
             # The step may have left the domain of f: a smaller one may not.
-            return False, self._bounded(size * self.dfactor)
+            return False, (self._bounded(size * self.dfactor), *carry[1:])
         accepted = ratio <= 1 or size <= self.min_step
-        return accepted, self._bounded(size * self._factor(ratio))
+        size = self._bounded(size * self._factor(ratio, carry))
+        return accepted, (size, ratio, carry[1]) if accepted else (size, *carry[1:])
 
     def error_ratio(self, error: Tensor, y0: Tensor, y1: Tensor) -> float:
         """Return the norm of the error in units of the tolerance; the one host sync of a step.
@@ -127,15 +196,21 @@ class ErrorControl:
             Estimated error, and the states at both ends of the step.
         """
         scale = torch.maximum(y0.abs(), y1.abs()).mul_(self.rtol).add_(self.atol)
-        return abs(float(self.norm(error / scale)))
+        return abs(float(largest(torch.as_tensor(self.norm(error / scale)))))
 
-    def _factor(self, ratio: float) -> float:
+    def _factor(self, ratio: float, carry: Carry) -> float:
         if ratio == 0:
             return self.ifactor
-        smallest = 1.0 if ratio < 1 else self.dfactor
+        least = 1.0 if ratio < 1 else self.dfactor
+        # After a rejection earlier ratios must not make the next step larger.
+        most = self.ifactor if ratio <= 1 else min(self.ifactor, self.safety)
+        p, i, d = self.pid
         # torch's power, not Python's: they differ in the last bit now and then.
-        power = torch.tensor(ratio, dtype=torch.float64) ** (1 / self.order)
-        return min(self.ifactor, max(self.safety / power.item(), smallest))
+        power = _power(ratio, (p + i + d) / self.order)
+        for exponent, earlier in zip((-(p + 2 * d), d), carry[1:], strict=True):
+            if exponent and earlier:
+                power *= _power(earlier, exponent / self.order)
+        return min(most, max(self.safety / power, least))
 
     def _bounded(self, size: float) -> float:
         return min(max(size, self.min_step), self.max_step)
@@ -167,7 +242,7 @@ class ErrorControl:
         d0, d1 = self._norm_of(y0 / scale), self._norm_of(slope / scale)
         if not math.isfinite(d0) or not math.isfinite(d1):
             what = "y0"
-            if bool(torch.isfinite(y0).all()):
+            if bool(torch.isfinite(plain(y0)).all()):
                 what = "f(t0, y0), or it in units of the tolerance,"
             raise NonFiniteError(
                 f"{what} holds NaN or infinite numbers at t0 = {t0}: every entry must be finite. "
@@ -176,7 +251,7 @@ class ErrorControl:
                 t=t0,
                 y=field.packing.unpack(y0),
             )
-        h0 = y0.new_tensor(1e-6).real if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+        h0 = torch.full_like(d0, 1e-6) if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
         t = torch.tensor(t0 + self.direction * h0.item(), dtype=h0.dtype, device=y0.device)
         change = field(t, y0 + self.direction * h0 * slope) - slope
         d2 = self._norm_of(change / scale) / h0
@@ -187,9 +262,12 @@ class ErrorControl:
         return torch.minimum(100 * h0, h1).item()
 
     def _norm_of(self, flat: Tensor) -> Tensor:
-        return torch.as_tensor(
-            self.norm(flat), dtype=flat.dtype.to_real(), device=flat.device
-        ).abs()
+        norm = largest(torch.as_tensor(self.norm(flat)))
+        return norm.to(flat.device, flat.dtype.to_real()).abs()
+
+
+def _power(base: float, exponent: float) -> float:
+    return (torch.tensor(base, dtype=torch.float64) ** exponent).item()
 
 
 def rms_norm(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The vector field on flat states: the one place where the caller's ``f`` is called."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -18,9 +18,11 @@ class Field:
     Parameters
     ----------
     func : callable
-        The caller's ``f(t, y)``.
+        The caller's ``f(t, y, *args)``.
     packing : Packing
         The form in which ``func`` wants its state.
+    args : tuple
+        What ``func`` is given beside time and state.
 
     Attributes
     ----------
@@ -28,15 +30,19 @@ class Field:
         Number of evaluations so far.
     inspector : callable or None
         Makes the next evaluation in this field's place, once, and may look at how it was made.
+    before : callable or None
+        Called before each evaluation: it records, or brings back, what ``f`` carries.
     """
 
-    __slots__ = ("func", "inspector", "nfe", "packing")
+    __slots__ = ("args", "before", "func", "inspector", "nfe", "packing")
 
-    def __init__(self, func: VectorField, packing: Packing) -> None:
+    def __init__(self, func: VectorField, packing: Packing, args: tuple[Any, ...] = ()) -> None:
         self.func = func
         self.packing = packing
+        self.args = args
         self.nfe = 0
         self.inspector: Inspector | None = None
+        self.before: Callable[[], None] | None = None
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Evaluate ``f``.
@@ -55,7 +61,9 @@ class Field:
             inspector, self.inspector = self.inspector, None
             return inspector(self, t, y)
         self.nfe += 1
-        slope = self.packing.pack_slope(self.func(t, self.packing.unpack(y)))
+        if self.before is not None:
+            self.before()
+        slope = self.packing.pack_slope(self.func(t, self.packing.unpack(y), *self.args))
         if slope.is_complex() and not y.is_complex():
             raise InvalidSlopeError(
                 f"f returned {slope.dtype} for a state of {y.dtype}: its imaginary part would be "

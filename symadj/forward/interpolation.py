@@ -5,17 +5,24 @@ An output is a polynomial in θ, its place in the step, and so it is linear in t
     y(t_n + θh) = y_n + h Σ_i w_i(θ) k_i
 
 Going forward the polynomial is evaluated, as torchdiffeq does it, through the values and slopes at
-the step's ends and the value in its middle. Going backward the weights ``w_i(θ)`` are what counts.
+the step's ends and the value in its middle, to the bit. Going backward the weights ``w_i(θ)`` are
+what counts. Where torchdiffeq sets no example, the polynomial is made of the slopes alone, which
+loses no digits by differences of states.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from symadj.forward.slopes import Slopes
+from symadj.forward.transforms import outside_transforms
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
+
+Polynomial: TypeAlias = tuple[Tensor, ...]
+"""Coefficients of 1, θ, θ², ..., each of shape (n,)."""
 
 
 class Interpolant:
@@ -26,8 +33,8 @@ class Interpolant:
     coefficients : sequence of sequence of float, s + 1 rows
         Row ``i`` holds the coefficients of θ, θ², ... in ``w_i``; the last row is the end slope's.
     is_linear : bool
-        Whether it is the straight line from ``y_n`` to ``y_{n+1}``; otherwise it is of degree 4 or
-        less, with the slopes ``k_0`` and the end slope at its ends.
+        Whether it is the straight line from ``y_n`` to ``y_{n+1}``; otherwise, if it uses the end
+        slope, it is of degree 3 or 4, with the slopes ``k_0`` and the end slope at its ends.
 
     Attributes
     ----------
@@ -36,10 +43,11 @@ class Interpolant:
     """
 
     def __init__(self, coefficients: Sequence[Sequence[float]], *, is_linear: bool) -> None:
-        self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
-        self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
+        with outside_transforms():
+            self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
+            self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
         self._is_linear = is_linear
-        self.uses_end_slope = not is_linear
+        self.uses_end_slope = any(coefficients[-1])
 
     def weights(self, thetas: Sequence[float], h: float, like: Tensor) -> Tensor:
         """Return ``h w_i(θ)``, shape (len(thetas), s + 1), in dtype and on device of ``like``."""
@@ -47,9 +55,20 @@ class Interpolant:
         weights = theta**self._powers @ self._coefficients.T
         return weights.mul_(h).to(like.device, like.dtype)
 
+    def weights_at(self, theta: Tensor) -> Tensor:
+        """Return ``w_i(θ)``, shape (s + 1,), differentiable with respect to ``theta``, shape ()."""
+        powers = theta.double() ** self._powers.to(theta.device)
+        return self._coefficients.to(theta.device) @ powers
+
+    def from_slopes(self, y0: Tensor, slopes: Slopes, h: float) -> Polynomial:
+        """Return the polynomial of a step by its weights; parameters as for `polynomial`."""
+        count = len(slopes.k) if self.uses_end_slope else len(slopes.k) - 1
+        weights = self._coefficients[:count].T.mul(h).to(y0.device, y0.dtype)
+        return (y0, *(weights @ torch.stack(list(slopes.k[:count]))).unbind())
+
     def polynomial(
         self, y0: Tensor, y1: Tensor, slopes: Slopes, weights: Weights, h: float
-    ) -> tuple[Tensor, ...]:
+    ) -> Polynomial:
         """Return the coefficients of 1, θ, θ², ... for one step, each of shape (n,).
 
         The sums of the quartic are torchdiffeq's, term by term (Shampine,
@@ -57,6 +76,8 @@ class Interpolant:
         """
         if self._is_linear:
             return y0, y1 - y0
+        if not self.uses_end_slope:
+            return self.from_slopes(y0, slopes, h)
         f0, f1 = slopes.k[0], slopes.k[-1]
         if self._coefficients.shape[1] == 3:
             # The ends alone determine a cubic, with less cancellation than by way of the middle.
@@ -72,7 +93,7 @@ class Interpolant:
         )
 
 
-def evaluate(polynomial: Sequence[Tensor], thetas: Sequence[float]) -> Tensor:
+def evaluate(polynomial: Polynomial, thetas: Sequence[float]) -> Tensor:
     """Return the values of a polynomial, shape (len(thetas), n)."""
     constant, *others = polynomial
     theta = _column(thetas, constant)
@@ -83,7 +104,7 @@ def evaluate(polynomial: Sequence[Tensor], thetas: Sequence[float]) -> Tensor:
     return value
 
 
-def differentiate(polynomial: Sequence[Tensor], thetas: Sequence[float], h: float) -> Tensor:
+def differentiate(polynomial: Polynomial, thetas: Sequence[float], h: float) -> Tensor:
     """Return the values of a polynomial's derivative by time, shape (len(thetas), n)."""
     theta = _column(thetas, polynomial[0])
     value, power = torch.zeros_like(polynomial[0]), torch.ones_like(theta)

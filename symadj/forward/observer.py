@@ -1,38 +1,52 @@
-"""torchdiffeq's callbacks: methods of ``f`` that are told of the steps as they are tried.
+"""Those who are told of the steps: torchdiffeq's callbacks, and the progress bar.
 
-``callback_step`` of every step tried, ``callback_accept_step`` and ``callback_reject_step`` of how
-it ended; each is called with ``(t0, y0, dt)``: scalar tensor, state in the caller's form, scalar
-tensor, the last one positive in whichever direction time runs.
+Callbacks are methods of ``f``: ``callback_step`` is told of every step tried,
+``callback_accept_step`` and ``callback_reject_step`` of how it ended, and their namesakes in
+``_adjoint`` of each step as the backward pass transposes it. Each is called with ``(t0, y0, dt)``:
+scalar tensor, state in the caller's form, scalar tensor, the last one positive in whichever
+direction time runs.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from symadj.forward.trajectory import time_tensor
 from symadj.state import Packing
 
 Callback = Callable[[Tensor, Any, Tensor], object]
 
 
-class Observer:
-    """Calls what callbacks there are on ``func``, and costs nothing where there are none."""
+EVENTS = ("step", "accept_step", "reject_step", "step_adjoint", "accept_step_adjoint")
+"""What is told. No step is rejected going backward: ``reject_step_adjoint`` is never called."""
 
-    __slots__ = ("_callbacks", "_packing")
+
+class Observer:
+    """Calls what callbacks there are on ``func``, and costs nothing where there are none.
+
+    Attributes
+    ----------
+    bar : callable or None
+        Told of the start and the size of each accepted step.
+    """
+
+    __slots__ = ("_callbacks", "_packing", "bar")
 
     def __init__(self, func: object, packing: Packing) -> None:
+        self.bar: Callable[[float, float], None] | None = None
         self._packing = packing
         self._callbacks: dict[str, Callback] = {}
-        for event in ("step", "accept_step", "reject_step"):
+        for event in EVENTS:
             callback = getattr(func, f"callback_{event}", None)
             if callback is not None:
                 self._callbacks[event] = callback
 
     def tell(self, event: str, t0: float, y0: Tensor, h: float) -> None:
         """Call ``callback_<event>``, if there is one."""
+        if self.bar is not None and event == "accept_step":
+            self.bar(t0, h)
         callback = self._callbacks.get(event)
         if callback is not None:
-            time = torch.tensor(t0, dtype=torch.float64, device=y0.device)
-            size = torch.tensor(abs(h), dtype=torch.float64, device=y0.device)
+            time, size = time_tensor(t0, y0.device), time_tensor(abs(h), y0.device)
             callback(time, self._packing.unpack(y0), size)

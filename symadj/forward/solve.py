@@ -3,19 +3,28 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from symadj.errors import MaxStepsError, NonFiniteError, StepUnderflowError
-from symadj.forward.controller import ErrorControl, FixedGrid, Proposal
+from symadj.errors import (
+    MaxStepsError,
+    NonFiniteError,
+    StageSolveError,
+    StepUnderflowError,
+)
+from symadj.forward.carried import Carried, Recorder
+from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid, Proposal
+from symadj.forward.event import Event
 from symadj.forward.field import Field
-from symadj.forward.interpolation import Interpolant, differentiate, evaluate
+from symadj.forward.implicit import estimate_error
+from symadj.forward.interpolation import Interpolant, Polynomial, differentiate, evaluate
 from symadj.forward.observer import Observer
 from symadj.forward.slopes import Slopes, make_slopes
-from symadj.forward.step import rk_step
+from symadj.forward.step import implicit_rk_step, rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
+from symadj.forward.transforms import is_transformed, plain
 from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
 
@@ -32,9 +41,11 @@ class Integration:
     tableau : ButcherTableau
     interpolant : Interpolant
         How outputs inside a step are made.
-    step_sizes : FixedGrid or ErrorControl
+    step_sizes : FixedGrid, EqualSteps or ErrorControl
     times : tuple of float
         Initial time, then the output times, strictly monotone.
+    event : Event or None
+        What ends the solve, before any output; there are no output times then.
     time_dtype : torch.dtype or None
         Dtype in which the times of the stages are formed; None for the real dtype of the state.
     perturb : bool
@@ -45,8 +56,9 @@ class Integration:
     field: Field
     tableau: ButcherTableau
     interpolant: Interpolant
-    step_sizes: FixedGrid | ErrorControl
+    step_sizes: FixedGrid | EqualSteps | ErrorControl
     times: tuple[float, ...]
+    event: Event | None
     time_dtype: torch.dtype | None
     perturb: bool
     observer: Observer
@@ -62,20 +74,26 @@ class Solved:
 
     Attributes
     ----------
-    ys : Tensor, shape (T, n)
-        The state at each of ``times``.
+    times : tuple of float
+        Initial time and output times; with an event, the initial time and the event's.
+    ys : Tensor, shape (T, n), or None
+        The state at each of ``times``; None under a transform, where the steps alone are wanted.
     steps : list of Step
         Accepted steps.
     y_end : Tensor, shape (n,)
         State at the end of the last step, at or past the last output.
     output_slopes : Tensor, shape (T, n), or None
         dy/dt of the interpolant at each output, where asked for; zero at the initial time.
+    polynomials : list of Polynomial, or None
+        The interpolant of each step, where asked for.
     """
 
-    ys: Tensor
+    times: tuple[float, ...]
+    ys: Tensor | None
     steps: list[Step]
     y_end: Tensor
     output_slopes: Tensor | None
+    polynomials: list[Polynomial] | None
 
 
 def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one piece
@@ -86,8 +104,10 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     keep_step: KeepStep | None = None,
     want_stages: bool = False,
     want_output_slopes: bool = False,
+    want_polynomials: bool = False,
+    recorder: Recorder | None = None,
 ) -> Solved:
-    """Integrate from ``times[0]`` until the last output has been passed.
+    """Integrate from ``times[0]`` until the last output has been passed, or an event is met.
 
     Parameters
     ----------
@@ -102,6 +122,10 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         Whether ``keep_step`` is to be given every stage state.
     want_output_slopes : bool
         Whether the time derivative of the outputs is wanted too.
+    want_polynomials : bool
+        Whether the interpolant of every step is wanted too.
+    recorder : Recorder, optional
+        Called by the field before each evaluation; what it reads is kept with each step.
 
     Returns
     -------
@@ -112,99 +136,202 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     NonFiniteError, StepUnderflowError, MaxStepsError
         See `symadj.errors`; each carries the last state that was accepted.
     """
-    field, times, control = ivp.field, ivp.times, ivp.step_sizes
-    adaptive = isinstance(control, ErrorControl)
+    field, control, event = ivp.field, ivp.step_sizes, ivp.event
+    times = list(ivp.times)
+    adaptive, explicit = isinstance(control, ErrorControl), ivp.tableau.is_explicit
     weights = Weights(ivp.tableau, y0)
     slopes = make_slopes(y0, weights)
     clock = ivp.clock(y0)
-    outputs = _Outputs(ivp, y0, want_slopes=want_output_slopes)
+    outputs = _Outputs(ivp, y0, 2 if event else len(times), want_output_slopes, want_polynomials)
+    trace = _Trace(recorder)
 
     steps: list[Step] = []
     t, y, next_output, attempts = times[0], y0, 1, 0
     # Error control looks at a step's end from within: there may be a discontinuity beyond.
-    first_side, end_side = (0, -1) if adaptive else (1, -1) if ivp.perturb else (0, 0)
-    carry, has_first_slope, was_finite = 0.0, False, True
-    if isinstance(control, ErrorControl) and len(times) > 1:
-        carry, has_first_slope = _first_step(control, field, t, y0, slopes), True
+    first_side, end_side = (0, 0)
+    if explicit:
+        first_side, end_side = (0, -1) if adaptive else (1, -1) if ivp.perturb else (0, 0)
+    carry: Carry = (0.0, 0.0, 0.0)
+    # The stages of an implicit step are made together, its first among them.
+    has_first_slope, shares_first_slope, was_finite = not explicit, False, True
+    if isinstance(control, ErrorControl) and (len(times) > 1 or event):
+        carry, has_first_slope = (_first_step(control, field, t, y0, slopes), 0.0, 0.0), True
+        trace.first_slope_made(0)
+    start_sign = event.sign(t, y0) if event else 0.0
+    if event and start_sign == 0:
+        times.append(t)
 
-    while next_output < len(times):
+    while len(times) == 1 if event else next_output < len(times):
         proposal = control.propose(t, carry)
         _check_attempt(ivp, t, y, proposal, attempts, was_finite)
         ivp.observer.tell("step", t, y, proposal.h)
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
         slope_times = clock(stretch)
+        trace.begin()
         if not has_first_slope:
-            slopes.k[0].copy_(field(slope_times[0], y))
+            slopes.put(0, field(slope_times[0], y))
             has_first_slope = True
-        stage_states = [y]
-        keep_state = stage_states.insert if want_stages else None
+            trace.first_slope_made(0)
         weights.scale(proposal.h)
-        y1 = rk_step(field, weights, slopes, y, slope_times, keep_state)
+        stage_states, y1 = _take_step(ivp, slopes, y, slope_times, proposal.h, want_stages)
         ratio = 0.0
         if isinstance(control, ErrorControl):
-            if ivp.tableau.is_fsal:
-                slopes.k[-1].copy_(field(slope_times[-1], y1))
-            ratio = control.error_ratio(
-                slopes.combine(weights.error, weights.num_error_slopes), y, y1
-            )
+            ratio = math.inf
+            if y1 is not None:
+                error = _estimate_error(ivp, slopes, t, y, y1, slope_times, proposal.h)
+                ratio = control.error_ratio(error, y, y1)
             was_finite = math.isfinite(ratio)
             if not was_finite:
                 slopes.forget()
         attempts += 1
         accepted, carry = control.judge(proposal, ratio, carry)
-        if not accepted:
+        if y1 is None and not adaptive:
+            raise _stages_unsolved(ivp, t, y, proposal)
+        if y1 is None or not accepted:
             stats.num_rejected += 1
             ivp.observer.tell("reject_step", t, y, proposal.h)
             continue
 
         stats.num_accepted += 1
         ivp.observer.tell("accept_step", t, y, proposal.h)
-        thetas = _thetas(times, next_output, stretch)
-        step = Step(stretch, adaptive and bool(steps), next_output, thetas)
-        if outputs.lack_end_slope(step):
-            slopes.k[-1].copy_(field(slope_times[-1], y1))
-        if thetas:
+        is_crossed = event is not None and event.sign(proposal.t1, y1) != start_sign
+        thetas = () if event else _thetas(times, next_output, stretch)
+        if outputs.lack_end_slope(thetas, is_crossed):
+            slopes.put(-1, field(slope_times[-1], y1))
+        if event is not None and is_crossed:
             polynomial = ivp.interpolant.polynomial(y, y1, slopes, weights, proposal.h)
-            outputs.write(step, polynomial, y1)
+            theta = event.locate(start_sign, stretch, polynomial)
+            times.append(t + theta * (proposal.t1 - t))
+            thetas = (min(theta, BELOW_ONE),)
+        step = Step(stretch, shares_first_slope, next_output, thetas, trace.take())
+        outputs.write(step, y, y1, slopes, weights)
         if keep_step is not None:
             keep_step(step, stage_states)
         steps.append(step)
         if thetas:
             next_output, attempts = step.outputs.stop, 0
         t, y = proposal.t1, y1
-        has_first_slope = adaptive
-        if adaptive:
-            slopes.k[0].copy_(slopes.k[-1])
+        if not explicit:
+            continue
+        shares_first_slope = has_first_slope = adaptive and not proposal.ends_at_jump
+        if shares_first_slope:
+            slopes.put(0, slopes.k[-1])
             first_side = -1
+            trace.first_slope_made(-1)
+        elif adaptive:
+            first_side = 1  # beyond the discontinuity
 
-    if not bool(torch.isfinite(y).all()):
+    if not bool(torch.isfinite(plain(y)).all()):
         raise _not_finite(ivp, outputs.ys)
-    return Solved(outputs.ys, steps, y, outputs.slopes)
+    return Solved(tuple(times), outputs.ys, steps, y, outputs.slopes, outputs.polynomials)
+
+
+def _take_step(
+    ivp: Integration,
+    slopes: Slopes,
+    y: Tensor,
+    times: Sequence[Tensor],
+    h: float,
+    want_stages: bool,
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return ``y`` and the stage states other than it, if wanted, and the state at the end."""
+    kept = [y]
+    keep_state = (lambda _, stage_state: kept.append(stage_state)) if want_stages else None
+    if ivp.tableau.is_explicit:
+        return kept, rk_step(ivp.field, slopes, y, times, keep_state)
+    return kept, implicit_rk_step(ivp.field, ivp.tableau, slopes, y, times, h, keep_state)
+
+
+def _estimate_error(
+    ivp: Integration,
+    slopes: Slopes,
+    t: float,
+    y: Tensor,
+    y1: Tensor,
+    times: Sequence[Tensor],
+    h: float,
+) -> Tensor:
+    """Return the estimated error of a step from ``(t, y)`` to ``y1``, shape (n,)."""
+    tableau, weights = ivp.tableau, slopes.weights
+    if not tableau.is_explicit:
+        start = torch.tensor(t, dtype=y.dtype.to_real(), device=y.device)
+        return estimate_error(ivp.field, tableau, y, start, h, slopes.k[: tableau.num_stages])
+    if tableau.is_fsal:
+        slopes.put(-1, ivp.field(times[-1], y1))
+    return slopes.combine(weights.error, weights.num_error_slopes)
+
+
+class _Trace:
+    """What ``f`` carried before the evaluation of each slope of a step, as the steps are tried."""
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+        self._first: Carried | None = None
+        self._taken: list[Carried] = []
+
+    def begin(self) -> None:
+        """Forget what an attempt before this one has recorded."""
+        if self._recorder is not None and self._recorder.is_needed:
+            self._recorder.take()
+
+    def first_slope_made(self, index: int) -> None:
+        """Note that the first slope of the next step was the evaluation of this index."""
+        if self._recorder is not None and self._recorder.is_needed:
+            read = self._taken if index < 0 else self._recorder.take()
+            self._first = read[index]
+
+    def take(self) -> tuple[Carried, ...]:
+        """Return what was recorded for the step that was accepted."""
+        if self._recorder is None or not self._recorder.is_needed or self._first is None:
+            return ()
+        self._taken = self._recorder.take()
+        return (self._first, *self._taken)
 
 
 class _Outputs:
-    """The outputs of a solve as they come, and their time derivatives where wanted."""
+    """The outputs of a solve as they come, and what else of the interpolant is wanted."""
 
-    def __init__(self, ivp: Integration, y0: Tensor, *, want_slopes: bool) -> None:
+    def __init__(
+        self, ivp: Integration, y0: Tensor, count: int, want_slopes: bool, want_polynomials: bool
+    ) -> None:
         self._ivp = ivp
-        self.ys = y0.new_empty(len(ivp.times), y0.numel())
-        self.ys[0] = y0
-        self.slopes = torch.zeros_like(self.ys) if want_slopes else None
+        self.ys: Tensor | None = None
+        self.slopes: Tensor | None = None
+        self.polynomials: list[Polynomial] | None = [] if want_polynomials else None
+        if not is_transformed():
+            self.ys = y0.new_empty(count, y0.numel())
+            self.ys[0] = y0
+            self.slopes = torch.zeros_like(self.ys) if want_slopes else None
 
-    def lack_end_slope(self, step: Step) -> bool:
+    def lack_end_slope(self, thetas: tuple[float, ...], is_crossed: bool) -> bool:
         """Whether the end slope is needed and was not evaluated for the error estimate."""
-        if self._ivp.step_sizes.is_adaptive:
+        if self._ivp.step_sizes.is_adaptive and self._ivp.tableau.is_explicit:
             return not self._ivp.tableau.is_fsal
-        thetas = step.interior_thetas if self.slopes is None else step.thetas
-        return self._ivp.interpolant.uses_end_slope and bool(thetas)
+        if not self._ivp.interpolant.uses_end_slope:
+            return False
+        if is_crossed or self.polynomials is not None:
+            return True
+        moves = self.slopes is not None or self.ys is None
+        return bool(thetas) and (moves or thetas[0] < 1.0)
 
-    def write(self, step: Step, polynomial: Sequence[Tensor], y1: Tensor) -> None:
-        """Write the outputs that lie in a step which ends with ``y1``."""
-        self.ys[step.outputs] = evaluate(polynomial, step.thetas)
-        if step.has_end_output and not self._ivp.step_sizes.is_adaptive:
-            self.ys[step.outputs.stop - 1] = y1  # the polynomial may lack the end slope there
-        if self.slopes is not None:
-            self.slopes[step.outputs] = differentiate(polynomial, step.thetas, step.stretch.h)
+    def write(self, step: Step, y0: Tensor, y1: Tensor, slopes: Slopes, weights: Weights) -> None:
+        """Write the outputs that lie in a step from ``y0`` to ``y1``."""
+        interpolant, h = self._ivp.interpolant, step.stretch.h
+        if self.polynomials is not None:
+            self.polynomials.append(interpolant.from_slopes(y0, slopes, h))
+        if self.ys is None or not step.thetas:
+            return
+        if step.interior_thetas:
+            polynomial = interpolant.polynomial(y0, y1, slopes, weights, h)
+            self.ys[step.interior_outputs] = evaluate(polynomial, step.interior_thetas)
+            if self.slopes is not None:
+                slopes_there = differentiate(polynomial, step.interior_thetas, h)
+                self.slopes[step.interior_outputs] = slopes_there
+        if step.has_end_output:
+            self.ys[step.outputs.stop - 1] = y1
+            if self.slopes is not None:
+                polynomial = interpolant.from_slopes(y0, slopes, h)
+                self.slopes[step.outputs.stop - 1] = differentiate(polynomial, (1.0,), h)[0]
 
 
 def _first_step(
@@ -212,7 +339,7 @@ def _first_step(
 ) -> float:
     """Evaluate the first slope, and return the size of the first step."""
     t = torch.tensor(t0, dtype=y0.dtype.to_real(), device=y0.device)
-    slopes.k[0].copy_(field(t, y0))
+    slopes.put(0, field(t, y0))
     if control.first_step is not None:
         return control.first_step
     return control.select_first_step(field, t0, y0, slopes.k[0])
@@ -230,15 +357,34 @@ def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float
     return tuple(thetas)
 
 
+def place_outputs(times: Sequence[float], steps: Sequence[Step]) -> list[Step]:
+    """Return the steps of a solve with other outputs in them.
+
+    Parameters
+    ----------
+    times : sequence of float
+        Initial time, then the output times in the order in which they are met, none beyond the end.
+    steps : sequence of Step
+    """
+    placed, first = [], 1
+    for step in steps:
+        thetas = _thetas(times, first, step.stretch)
+        placed.append(replace(step, first_output=first, thetas=thetas))
+        first += len(thetas)
+    return placed
+
+
 def _check_attempt(
     ivp: Integration, t: float, y: Tensor, proposal: Proposal, attempts: int, was_finite: bool
 ) -> None:
     """Raise where no further step can be tried from ``(t, y)``."""
     control = ivp.step_sizes
+    size = abs(proposal.h)
+    if attempts >= control.max_attempts:
+        raise _max_steps(ivp, t, y)
     if not isinstance(control, ErrorControl):
         return
     state = ivp.field.packing.unpack(y)
-    size = abs(proposal.h)
     if not was_finite and (proposal.t1 == t or size <= control.min_step):
         raise NonFiniteError(
             f"f, or the state, is NaN or infinite just after t = {t!r}, however small the step "
@@ -257,19 +403,42 @@ def _check_attempt(
             t=t,
             y=state,
         )
-    if attempts >= control.max_attempts:
-        raise MaxStepsError(
-            f"max_num_steps = {control.max_attempts} steps were tried since the last output and "
-            f"t = {t!r} is as far as they led; the next output is at or before "
-            f"{ivp.times[-1]!r}. Raise options={{'max_num_steps': ...}}, loosen rtol and atol, or "
-            f"treat the problem as stiff.",
-            t=t,
-            y=state,
-        )
 
 
-def _not_finite(ivp: Integration, ys: Tensor) -> NonFiniteError:
+def _max_steps(ivp: Integration, t: float, y: Tensor) -> MaxStepsError:
+    """Return the error for a solve that does not arrive."""
+    aim = f"the next output is at or before {ivp.times[-1]!r}"
+    if ivp.event is not None:
+        aim = "event_fn has not changed its sign"
+    return MaxStepsError(
+        f"max_num_steps = {ivp.step_sizes.max_attempts} steps were tried since the last output and "
+        f"t = {t!r} is as far as they led; {aim}. Raise options={{'max_num_steps': ...}}, loosen "
+        f"rtol and atol, or treat the problem as stiff.",
+        t=t,
+        y=ivp.field.packing.unpack(y),
+    )
+
+
+def _stages_unsolved(ivp: Integration, t: float, y: Tensor, proposal: Proposal) -> StageSolveError:
+    """Return the error for an implicit step on a fixed grid that cannot be taken."""
+    return StageSolveError(
+        f"Newton's method does not solve the stage equations of the step from t = {t!r} of size "
+        f"{abs(proposal.h):.3g}. Take smaller steps, or an adaptive method, 'trbdf2' or "
+        f"'radauIIA5', which does so by itself.",
+        t=t,
+        y=ivp.field.packing.unpack(y),
+    )
+
+
+def _not_finite(ivp: Integration, ys: Tensor | None) -> NonFiniteError:
     """Return the error for a solve that ended in NaN or infinity, with its last good output."""
+    if ys is None:
+        return NonFiniteError(
+            "The state became NaN or infinite: every entry must be finite. Take smaller steps, or "
+            "an adaptive method such as 'dopri5'.",
+            t=ivp.times[0],
+            y=None,
+        )
     good = torch.isfinite(ys).flatten(1).all(1).tolist()
     last = max(good.index(False) - 1, 0) if False in good else len(good) - 1
     return NonFiniteError(

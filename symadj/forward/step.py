@@ -15,8 +15,9 @@ from typing import TypeAlias
 from torch import Tensor
 
 from symadj.forward.field import Field
+from symadj.forward.implicit import solve_stages
 from symadj.forward.slopes import Slopes
-from symadj.forward.weights import Weights
+from symadj.tableaus import ButcherTableau
 
 KeepState: TypeAlias = Callable[[int, Tensor], object]
 """Told of a stage's index and its state, shape (n,)."""
@@ -24,7 +25,6 @@ KeepState: TypeAlias = Callable[[int, Tensor], object]
 
 def rk_stages(
     field: Field,
-    weights: Weights,
     slopes: Slopes,
     y: Tensor,
     times: Sequence[Tensor],
@@ -36,10 +36,9 @@ def rk_stages(
     Parameters
     ----------
     field : Field
-    weights : Weights
-        Of the step's size.
     slopes : Slopes
-        Slope 0 is read, slopes 1 to ``num_slopes - 1`` are written.
+        Slope 0 is read, slopes 1 to ``num_slopes - 1`` are written. Their weights are those of the
+        step's size.
     y : Tensor, shape (n,)
         The state ``y_n``.
     times : sequence of Tensor, shape ()
@@ -50,17 +49,44 @@ def rk_stages(
         Told of every stage state after the first, which is ``y``: of all s, even where fewer
         slopes are wanted.
     """
-    for i in range(1, num_slopes if keep_state is None else weights.num_stages):
-        stage_state = slopes.combine(i, i).add_(y)
+    for i in range(1, num_slopes if keep_state is None else slopes.weights.num_stages):
+        stage_state = slopes.advance(y, i, i)
         if keep_state is not None:
             keep_state(i, stage_state)
         if i < num_slopes:
-            slopes.k[i].copy_(field(times[i], stage_state))
+            slopes.put(i, field(times[i], stage_state))
+
+
+def implicit_rk_step(
+    field: Field,
+    tableau: ButcherTableau,
+    slopes: Slopes,
+    y: Tensor,
+    times: Sequence[Tensor],
+    h: float,
+    keep_state: KeepState | None = None,
+) -> Tensor | None:
+    """Take one step of an implicit method; parameters as for `rk_stages`.
+
+    Returns
+    -------
+    Tensor, shape (n,), or None
+        The state ``y_{n+1}``; None where its stage equations could not be solved.
+    """
+    solution = solve_stages(field, tableau, y, times, h)
+    if not solution.converged:
+        return None
+    for i, (slope, stage_state) in enumerate(
+        zip(solution.slopes, solution.stage_states, strict=True)
+    ):
+        slopes.put(i, slope)
+        if keep_state is not None:
+            keep_state(i, stage_state)
+    return slopes.advance(y, slopes.weights.b, tableau.num_stages)
 
 
 def rk_step(
     field: Field,
-    weights: Weights,
     slopes: Slopes,
     y: Tensor,
     times: Sequence[Tensor],
@@ -73,5 +99,6 @@ def rk_step(
     Tensor, shape (n,)
         The state ``y_{n+1}``.
     """
-    rk_stages(field, weights, slopes, y, times, weights.num_stages, keep_state)
-    return slopes.combine(weights.b, weights.num_stages).add_(y)
+    s = slopes.weights.num_stages
+    rk_stages(field, slopes, y, times, s, keep_state)
+    return slopes.advance(y, slopes.weights.b, s)

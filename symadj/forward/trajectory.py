@@ -3,7 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from symadj.forward.carried import Carried
+
+
+def time_tensor(t: float, device: torch.device) -> Tensor:
+    """Return a time as callers are told it: a float64 scalar, where the device has float64."""
+    return torch.tensor(t, dtype=torch.float32 if device.type == "mps" else torch.float64).to(
+        device
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,16 @@ class Step:
         Index of the first output time in ``(t0, t1]``.
     thetas : tuple of float
         Where in the step the outputs from ``first_output`` on lie, in ``(0, 1]``, increasing.
+    carried : tuple of Carried
+        What ``f`` carried before the evaluation of each slope, the end slope's last if it was
+        made; empty where ``f`` carries nothing.
     """
 
     stretch: Stretch
     shares_first_slope: bool
     first_output: int
     thetas: tuple[float, ...]
+    carried: tuple[Carried, ...] = ()
 
     @property
     def has_end_output(self) -> bool:

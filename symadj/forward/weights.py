@@ -9,6 +9,7 @@ from torch import Tensor
 
 from symadj.forward.summation import summation_order
 from symadj.forward.trajectory import Stretch
+from symadj.forward.transforms import is_transformed, outside_transforms
 from symadj.tableaus import ButcherTableau
 
 
@@ -27,12 +28,15 @@ def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) ->
     ]
     rows = [*tableau.rows, tableau.weights, error, middle]
     padded = [[float(x) for x in row] + [0.0] * (width - len(row)) for row in rows]
-    return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
+    with outside_transforms():
+        return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
 
 
 @lru_cache(maxsize=64)
 def _nodes(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor([float(c) for c in tableau.nodes], dtype=torch.float64).to(device, dtype)
+    nodes = [float(c) for c in tableau.nodes]
+    with outside_transforms():
+        return torch.tensor(nodes, dtype=torch.float64).to(device, dtype)
 
 
 class Weights:
@@ -65,8 +69,12 @@ class Weights:
         s = tableau.num_evaluations
         self.num_stages = s
         self.num_error_slopes = s + 1 if tableau.is_fsal else s
+        self.order = None
+        self._table = table = _table(tableau, y.dtype, y.device)
+        if is_transformed():
+            self.rows = table
+            return
         self.order = summation_order(s + 1, y.dtype, y.device)
-        table = _table(tableau, y.dtype, y.device)
         ordered = table if self.order is None else table[:, self.order]
         self._unscaled = torch.stack([table, ordered])
         self._scaled = torch.empty_like(self._unscaled)
@@ -89,9 +97,12 @@ class Weights:
         """Which row holds ``h w_j(1/2)``."""
         return self.num_stages + 2
 
-    def scale(self, h: float) -> None:
-        """Take another step size."""
-        torch.mul(self._unscaled, h, out=self._scaled)
+    def scale(self, h: float | Tensor) -> None:
+        """Take another step size; a tensor, or any under a transform, leaves `rows` alone new."""
+        if isinstance(h, Tensor) or is_transformed():
+            self.rows = self._table * h
+        else:
+            torch.mul(self._unscaled, h, out=self._scaled)
 
 
 class Clock:

@@ -1,0 +1,57 @@
+"""What surrounds a call of ``f`` without being given to it: autocast."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+
+class Autocast(NamedTuple):
+    """Autocast's setting for one type of device."""
+
+    device_type: str
+    enabled: bool
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """Settings of autocast at the time of a solve, to be in force wherever ``f`` is evaluated.
+
+    Attributes
+    ----------
+    autocast : tuple of Autocast
+        For the CPU, and for the state's device if that is another.
+    """
+
+    autocast: tuple[Autocast, ...]
+
+    @staticmethod
+    def now(device: torch.device) -> "Ambient":
+        """Read the settings in force."""
+        types = ("cpu",) if device.type == "cpu" else ("cpu", device.type)
+        return Ambient(
+            tuple(
+                Autocast(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+                for kind in types
+                if torch.amp.is_autocast_available(kind)
+            )
+        )
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Set everything as it was.
+
+        Autocast's cache of casted weights is not used: filled by an evaluation without a graph, it
+        would cut the weights off from the graph of the next one that has a graph.
+        """
+        with ExitStack() as stack:
+            for kind, enabled, dtype in self.autocast:
+                if not (enabled or torch.is_autocast_enabled(kind)):
+                    continue
+                stack.enter_context(
+                    torch.autocast(kind, dtype=dtype, enabled=enabled, cache_enabled=False)
+                )
+            yield

@@ -1,0 +1,343 @@
+"""One solve: made first, and its outputs then attached to autograd."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from symadj.adjoint.schedule import Checkpoints, Schedule
+from symadj.adjoint.snapshots import Snapshots
+from symadj.autograd import Record, SymplecticAdjoint
+from symadj.captured import CapturedTensors, check_histories, tensors_in_reach
+from symadj.errors import InvalidInputError, InvalidTypeError, UnsupportedError
+from symadj.forward.ambient import Ambient
+from symadj.forward.carried import CarriedState, Recorder
+from symadj.forward.field import Field
+from symadj.forward.progress import progress_bar
+from symadj.forward.solve import Solved, integrate
+from symadj.forward.trajectory import Stats, StepGrid
+from symadj.forward.transforms import is_transformed
+from symadj.forward.unrolled import IMPLICIT_IS_REVERSE_ONLY, unroll
+from symadj.reading import Reading
+from symadj.state import Packing
+from symadj.types import State, VectorField
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The tensors other than state and time from which a gradient may flow.
+
+    Attributes
+    ----------
+    params : tuple of Tensor
+        Those that were named, or seen to be read; a gradient of zeros where ``f`` does not use one.
+    candidates : tuple of Tensor
+        Leaves in reach of ``f`` that its first evaluation did not read.
+    arg_tensors, arg_leaves : tuple of Tensor
+        Those in ``args``, as they were given and as ``f`` sees them: cut from their history.
+    """
+
+    params: tuple[Tensor, ...]
+    candidates: tuple[Tensor, ...]
+    arg_tensors: tuple[Tensor, ...]
+    arg_leaves: tuple[Tensor, ...]
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """All of them, as autograd knows them."""
+        return (*self.params, *self.candidates, *self.arg_tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A solve that was made.
+
+    Attributes
+    ----------
+    reading : Reading
+    flat : Tensor, shape (n,)
+        The initial state, with its history.
+    solved : Solved
+    snapshots : Snapshots
+    stats : Stats
+    sources : Sources
+    carried : CarriedState
+    ambient : Ambient
+    """
+
+    reading: Reading
+    flat: Tensor
+    solved: Solved
+    snapshots: Snapshots
+    stats: Stats
+    sources: Sources
+    carried: CarriedState
+    ambient: Ambient
+
+    def outputs(self) -> Tensor:
+        """Return the outputs at the times that were asked for, differentiable, shape (T, n)."""
+        solved = self.solved
+        return self.attach(self.reading.times, solved.ys, solved.steps, solved.output_slopes)
+
+    def attach(
+        self, times: Tensor, ys: Tensor | None, steps: StepGrid, output_slopes: Tensor | None
+    ) -> Tensor:
+        """Return the outputs, differentiable.
+
+        Parameters
+        ----------
+        times : Tensor, shape (T,)
+            Initial time and output times.
+        ys : Tensor, shape (T, n), or None
+            Their values; None under a transform.
+        steps : sequence of Step
+            With the outputs in their places.
+        output_slopes : Tensor, shape (T, n), or None
+            dy/dt at each, where the times have a gradient.
+
+        Returns
+        -------
+        Tensor, shape (T, n)
+        """
+        reading, ivp = self.reading, self.reading.ivp
+        record = Record(
+            ivp=ivp,
+            steps=steps,
+            per_step=self.snapshots.per_step,
+            stats=self.stats,
+            num_params=len(self.sources.given),
+            candidates=self.sources.candidates,
+            versions=tuple(tensor._version for tensor in self.sources.candidates),
+            arg_leaves=self.sources.arg_leaves,
+            pinned=reading.pinned,
+            carried=self.carried,
+            ambient=self.ambient,
+        )
+        if ys is None:
+            with record.again() as replayer:
+                return unroll(
+                    ivp,
+                    steps,
+                    self.flat,
+                    times,
+                    reading.knots,
+                    pinned=reading.pinned,
+                    replayer=replayer,
+                )
+        wants = (self.flat, times, reading.knots, *self.sources.given)
+        if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in wants):
+            return ys
+        internals = (output_slopes, self.solved.y_end, *self.snapshots.tensors)
+        attached: Tensor = SymplecticAdjoint.apply(  # type: ignore[no-untyped-call]
+            record,
+            [ys],
+            internals,
+            self.flat,
+            None if reading.pinned else times,
+            reading.knots,
+            *self.sources.given,
+        )
+        return attached
+
+
+@dataclass(slots=True)
+class Call:
+    """What was asked for, before the solve.
+
+    Attributes
+    ----------
+    packing : Packing
+    flat : Tensor, shape (n,)
+        The initial state, with its history.
+    field : Field
+    named : tuple of Tensor
+        What gets a gradient by name: ``adjoint_params``, or the parameters of a module.
+    searches : bool
+        Whether other tensors that ``f`` reads are to be found.
+    arg_tensors, arg_leaves : tuple of Tensor
+        See `Sources`.
+    schedule : Schedule
+    """
+
+    packing: Packing
+    flat: Tensor
+    field: Field
+    named: tuple[Tensor, ...]
+    searches: bool
+    arg_tensors: tuple[Tensor, ...]
+    arg_leaves: tuple[Tensor, ...]
+    schedule: Schedule
+
+    @staticmethod
+    def of(
+        func: VectorField,
+        y0: State,
+        args: tuple[Any, ...],
+        adjoint_params: Iterable[Tensor] | None,
+        checkpoints: Checkpoints,
+    ) -> "Call":
+        """Read the arguments that say what is solved, and what gets a gradient.
+
+        Raises
+        ------
+        InvalidInputError, InvalidTypeError
+            See `symadj.errors`.
+        """
+        schedule = Schedule.of(checkpoints)
+        packing = Packing.of(y0)
+        named = _named(func, adjoint_params)
+        check_histories(named)
+        if not isinstance(args, tuple):
+            raise InvalidTypeError(
+                f"args must be a tuple, what f is given beside t and y, and is a "
+                f"{type(args).__name__}: pass args=(value,)."
+            )
+        leaves, spec = pytree.tree_flatten(args)
+        arg_tensors: list[Tensor] = []
+        if torch.is_grad_enabled() and not is_transformed():
+            for place, leaf in enumerate(leaves):
+                if isinstance(leaf, Tensor) and leaf.requires_grad:
+                    arg_tensors.append(leaf)
+                    leaves[place] = leaf.detach().requires_grad_()
+        arg_leaves = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        return Call(
+            packing=packing,
+            flat=packing.pack(y0),
+            field=Field(func, packing, pytree.tree_unflatten(leaves, spec)),
+            named=named,
+            searches=adjoint_params is None,
+            arg_tensors=tuple(arg_tensors),
+            arg_leaves=tuple(arg_leaves) if arg_tensors else (),
+            schedule=schedule,
+        )
+
+    def run(self, reading: Reading, *, want_slopes: bool = False, is_dense: bool = False) -> Run:
+        """Make the solve.
+
+        Parameters
+        ----------
+        reading : Reading
+        want_slopes : bool
+            Whether the slopes at the outputs are wanted whether or not their times have a gradient.
+        is_dense : bool
+            Whether the interpolant of every step is wanted.
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        SolveError
+            See `symadj.errors`.
+        """
+        ivp, field, stats = reading.ivp, self.field, Stats()
+        if is_transformed() and not ivp.tableau.is_explicit:
+            raise UnsupportedError(f"The method {ivp.tableau.name!r} {IMPLICIT_IS_REVERSE_ONLY}")
+        if is_transformed() and (ivp.event is not None or is_dense):
+            raise UnsupportedError(
+                "An event's time and dense output have no forward mode, and no torch.func "
+                "transforms. Use reverse mode (backward, torch.autograd.grad), or give the output "
+                "times by t."
+            )
+        tracked = torch.is_grad_enabled() and not is_transformed()
+        wants_time = tracked and (reading.times.requires_grad or reading.knots.requires_grad)
+        captured = CapturedTensors((*self.named, *self.arg_leaves))
+        if tracked and self.searches:
+            field.inspector = captured
+        keeps_stages = tracked and self.schedule.keeps_stages
+        per_step = 1
+        if keeps_stages:  # of an explicit method the first is the state itself
+            per_step = ivp.tableau.num_evaluations + (0 if ivp.tableau.is_explicit else 1)
+        ambient = Ambient.now(self.flat.device)
+        carried = CarriedState(self.flat.device, _buffers(field.func, reading.options))
+        recorder = None
+        if tracked or is_transformed():
+            recorder = Recorder(carried, always=bool(carried.buffers))
+        while True:
+            snapshots = Snapshots(per_step)
+            field.before = recorder
+            with ExitStack() as stack:
+                stack.enter_context(torch.no_grad())
+                stack.enter_context(ambient.in_force())
+                stack.callback(setattr, field, "before", None)
+                if reading.options["progress"]:
+                    ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
+                solved = integrate(
+                    ivp,
+                    self.flat if is_transformed() else self.flat.detach(),
+                    stats,
+                    keep_step=snapshots.keep if tracked else None,
+                    want_stages=keeps_stages,
+                    want_output_slopes=want_slopes or (wants_time and not reading.pinned),
+                    want_polynomials=is_dense,
+                    recorder=recorder,
+                )
+            if recorder is None or recorder.is_complete():
+                break
+            # f drew random numbers, but not at first, when it was looked at: once more from there.
+            carried.restore(recorder.start)
+            recorder = Recorder(carried, always=True)
+            stats, field.nfe = Stats(), 0
+        if recorder is not None and not recorder.is_needed:
+            solved = replace(solved, steps=[replace(step, carried=()) for step in solved.steps])
+        if solved.steps and solved.steps[0].carried and not ivp.tableau.is_explicit:
+            raise UnsupportedError(
+                f"f draws random numbers, or its buffers are to be restored, and the method "
+                f"{ivp.tableau.name!r} is implicit: the equations of its stages then have no "
+                f"solution. Take an explicit method, or f in evaluation mode."
+            )
+        stats.nfe_forward = field.nfe
+        params = (*self.named, *captured.found)
+        kept = (solved.y_end, *snapshots.tensors) if tracked else ()
+        stats.snapshot_bytes = sum(state.nbytes for state in kept) + sum(
+            state.nbytes for step in solved.steps for states in step.carried for state in states
+        )
+        sources = Sources(
+            params=params,
+            candidates=self._candidates(params) if tracked else (),
+            arg_tensors=self.arg_tensors,
+            arg_leaves=self.arg_leaves,
+        )
+        return Run(reading, self.flat, solved, snapshots, stats, sources, carried, ambient)
+
+    def _candidates(self, params: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if not self.searches:
+            return ()
+        known = {id(tensor) for tensor in (*params, *self.arg_tensors, *self.arg_leaves)}
+        in_reach = tensors_in_reach(self.field.func)
+        return tuple(tensor for tensor in in_reach if id(tensor) not in known)
+
+
+def _named(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[Tensor, ...]:
+    """Return what gets a gradient beside state and time, as far as the caller named it."""
+    if adjoint_params is not None:
+        given = tuple(adjoint_params)
+        for param in given:
+            if not isinstance(param, Tensor):
+                raise InvalidTypeError(
+                    f"adjoint_params holds a {type(param).__name__}. Allowed are tensors: pass "
+                    f"module.parameters(), or the tensors themselves."
+                )
+    elif isinstance(func, nn.Module):
+        given = tuple(func.parameters())
+    else:
+        given = ()
+    return tuple({id(param): param for param in given if param.requires_grad}.values())
+
+
+def _buffers(func: VectorField, options: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """Return the buffers that are to be restored."""
+    if not options["restore_buffers"]:
+        return ()
+    owner = getattr(func, "__self__", func)
+    if not isinstance(owner, nn.Module):
+        raise InvalidInputError(
+            f"options['restore_buffers'] needs f to be an nn.Module, or a method of one, and f is "
+            f"a {type(func).__name__}: pass the module whose buffers are to be restored."
+        )
+    return tuple(owner.buffers())
