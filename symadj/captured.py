@@ -9,7 +9,7 @@ computed before. And the code of ``f`` shows those that another evaluation might
 
 import functools
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 import torch
@@ -78,7 +78,9 @@ class CapturedTensors:
 
 def walk(root: Node, borders: Iterable[Node] = ()) -> Iterator[Node]:
     """Visit the nodes of a graph once each, from ``root`` on, none of the borders or beyond."""
-    seen, waiting = {root, *borders}, [root]
+    seen = set(borders)
+    waiting = [] if root in seen else [root]
+    seen.add(root)
     while waiting:
         node = waiting.pop()
         yield node
@@ -86,6 +88,28 @@ def walk(root: Node, borders: Iterable[Node] = ()) -> Iterator[Node]:
             if next_node is not None and next_node not in seen:
                 seen.add(next_node)
                 waiting.append(next_node)
+
+
+def check_leaves(root: Node, known: Set[int], borders: Set[Node]) -> None:
+    """Raise if the graph of an evaluation has a leaf that is not known.
+
+    Parameters
+    ----------
+    root : Node
+    known : set of int
+        ``id`` of each tensor that gets a gradient.
+    borders : set of Node
+        Where those of them that were computed before begin.
+    """
+    leaves = (getattr(node, "variable", None) for node in walk(root, borders))
+    unknown = [leaf for leaf in leaves if leaf is not None and id(leaf) not in known]
+    if unknown:
+        shapes = [tuple(leaf.shape) for leaf in unknown]
+        raise CapturedTensorError(
+            f"f reads a tensor that it did not read at first, and that is not in reach of its code "
+            f"(among those of the shapes {shapes}): its gradient would be lost. Hand it to f by "
+            f"args=(tensor,), or name it: adjoint_params=(*module.parameters(), tensor)."
+        )
 
 
 def check_histories(params: Iterable[Tensor]) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from symadj.errors import SolveError
+from symadj.errors import SolveError, UnsupportedError
 from symadj.forward.event import Event
 
 
@@ -23,8 +22,8 @@ class _EventTime(torch.autograd.Function):
         return time.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivatives()
         (rate,) = ctx.saved_tensors
         return None, -(cotangent / rate).to(rate.dtype), None
 
@@ -39,10 +38,18 @@ class _StateThere(torch.autograd.Function):
         return y.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivatives()
         (slope,) = ctx.saved_tensors
         return cotangent, torch.vdot(slope, cotangent).real.to(ctx.time_dtype), None
+
+
+def _refuse_second_derivatives() -> None:
+    if torch.is_grad_enabled():
+        raise UnsupportedError(
+            "create_graph=True was given, and an event's time has first derivatives only. Leave it "
+            "out; or, for second derivatives, solve to a time t that is given, without event_fn."
+        )
 
 
 def at_event(event: Event, time: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:

@@ -258,6 +258,7 @@ def _error_control(
             f"step_t and jump_t share the times {sorted(jumps & stops)}: name each in one of them "
             f"(at a jump a step ends too)."
         )
+    prescribed = frozenset(stops | jumps)
     if read["output"] == "step":
         stops |= set(times[1:])
     is_single = read["dtype"] == torch.float32 and flat.dtype.to_real() != torch.float64
@@ -276,6 +277,7 @@ def _error_control(
         pid=(float(read["pcoeff"]), float(read["icoeff"]), float(read["dcoeff"])),
         max_attempts=int(read["max_num_steps"]),
         stops=tuple(sorted(stops | jumps, key=lambda stop: stop * direction)),
+        prescribed=prescribed,
         jumps=frozenset(jumps),
         round_time=_single if is_single else float,
     )

@@ -1,12 +1,17 @@
 """Tensors that f reads without being given them are found, or refused: never dropped."""
 
+import builtins
+import functools
+
 import pytest
 import torch
+import torchdiffeq
 from torch import nn
 
 import symadj
+from symadj import errors
 from symadj.errors import CapturedTensorError
-from tests.fields import Network
+from tests.fields import Network, largest_difference
 
 T = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
@@ -82,3 +87,113 @@ def test_parametrized_modules_have_their_own_parameters_found():
     ys = symadj.odeint(lambda t, y: layer(y), torch.ones(3, dtype=torch.float64), T)
     ys[-1].sum().backward()
     assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_a_tensor_that_another_time_reads_gets_its_gradient():
+    early = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    late = torch.tensor(-0.7, dtype=torch.float64, requires_grad=True)
+    never = torch.ones(2, dtype=torch.float64, requires_grad=True)
+
+    def field(t, y):
+        if t > 10:
+            return never
+        return early * y if t < 0.5 else late * y
+
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    options = {"step_size": 0.1}
+    y0 = torch.ones(2, dtype=torch.float64)
+    loss = symadj.odeint(field, y0, t, method="rk4", options=options)[-1].sum()
+    with torch.no_grad():
+        never.mul_(2.0)  # not read: it may be edited
+    loss.backward()
+    ys = torchdiffeq.odeint(field, y0, t, method="rk4", options=options)
+    theirs = torch.autograd.grad(ys[-1].sum(), (early, late))
+    assert largest_difference((early.grad, late.grad), theirs) < 1e-12
+    assert never.grad is None
+
+
+def test_a_tensor_that_another_time_reads_and_that_was_edited_is_noticed():
+    late = torch.tensor(-0.7, dtype=torch.float64, requires_grad=True)
+    field = lambda t, y: -y if t < 0.5 else late * y
+    options = {"step_size": 0.1}
+    y0 = torch.ones(2, dtype=torch.float64)
+    loss = symadj.odeint(field, y0, T, method="rk4", options=options)[-1].sum()
+    with torch.no_grad():
+        late.mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_tensor_that_is_out_of_reach_at_first_is_refused_backward():
+    hidden = {"late": torch.tensor(-0.7, dtype=torch.float64, requires_grad=True)}
+    import_by_name = vars(builtins)["eval"]
+    builtins.hidden_from_symadj = hidden
+
+    def field(t, y):
+        return -y if t < 0.5 else import_by_name("hidden_from_symadj")["late"] * y
+
+    options = {"step_size": 0.1}
+    y0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    loss = symadj.odeint(field, y0, T, method="rk4", options=options)[-1].sum()
+    with pytest.raises(errors.CapturedTensorError, match="did not read at first"):
+        loss.backward()
+    del builtins.hidden_from_symadj
+
+
+class Holder:
+    """An object whose method is the field."""
+
+    def __init__(self):
+        self.rates = [torch.tensor(0.3, dtype=torch.float64, requires_grad=True)]
+        self.net = Network(dim=2, width=3)
+
+    def field(self, t, y):
+        return self.net(t, y) if t > 0.4 else self.rates[0] * y
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, functools.partial, lambda f: lambda t, y: f(t, y)])
+def test_attributes_of_a_bound_method_are_in_reach(wrap):
+    holder = Holder()
+    y0 = torch.ones(2, dtype=torch.float64)
+    inputs = (holder.rates[0], *holder.net.parameters())
+    options = {"step_size": 0.1}
+    ours = symadj.odeint(wrap(holder.field), y0, T, method="rk4", options=options)
+    theirs = torchdiffeq.odeint(holder.field, y0, T, method="rk4", options=options)
+    assert (
+        largest_difference(
+            torch.autograd.grad(ours.sin().sum(), inputs),
+            torch.autograd.grad(theirs.sin().sum(), inputs),
+        )
+        < 1e-12
+    )
+
+
+def test_args_get_gradients_whatever_their_history():
+    weight = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+    y0 = torch.randn(2, dtype=torch.float64)
+    field = lambda t, y, square, more: torch.tanh(square @ y) + more["w"] @ y
+    options = {"step_size": 0.1}
+
+    def gradient(solve):
+        square = weight @ weight.T  # computed from what is handed over too
+        return torch.autograd.grad(solve(square, {"w": weight}).sin().sum(), weight)
+
+    ours = gradient(
+        lambda *args: symadj.odeint(field, y0, T, args=args, method="rk4", options=options)
+    )
+    theirs = gradient(
+        lambda *args: torchdiffeq.odeint(
+            lambda t, y: field(t, y, *args), y0, T, method="rk4", options=options
+        )
+    )
+    assert largest_difference(ours, theirs) < 1e-12
+
+
+def test_named_tensors_that_hang_on_one_another_are_refused():
+    weight = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+    square = weight @ weight.T
+    field = lambda t, y: torch.tanh(square @ y) + weight @ y
+    with pytest.raises(errors.CapturedTensorError, match="args="):
+        symadj.odeint(field, torch.ones(2).double(), T, adjoint_params=(square, weight))
+    with pytest.raises(errors.InvalidTypeError, match=r"args=\(value,\)"):
+        symadj.odeint(field, torch.ones(2).double(), T, args=square)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from symadj.captured import check_leaves
 from symadj.forward.field import Field
 from symadj.forward.implicit import state_jacobian
 from symadj.forward.transforms import is_batch
@@ -90,6 +91,10 @@ class Pullback:
             torch.zeros_like(param) if num_required is None or place < num_required else None
             for place, param in enumerate(params)
         ]
+        # A module shows what it reads; of a function it takes a look at what it has read.
+        self._is_watched = not isinstance(field.func, nn.Module)
+        self._known = {id(param) for param in params}
+        self._borders = {param.grad_fn for param in params if param.grad_fn is not None}
         self.num_calls = 0
         self.num_evaluations = 0
 
@@ -110,6 +115,8 @@ class Pullback:
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
             slope = self.field(t, y)
+        if self._is_watched and slope.grad_fn is not None:
+            check_leaves(slope.grad_fn, self._known | {id(y), id(t)}, self._borders)
         return Evaluation(t, y, slope)
 
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:

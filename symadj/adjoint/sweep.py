@@ -17,7 +17,7 @@ from symadj.forward.implicit import solve_stages
 from symadj.forward.slopes import make_slopes
 from symadj.forward.solve import Integration
 from symadj.forward.step import rk_stages
-from symadj.forward.trajectory import Stats, Step, StepGrid
+from symadj.forward.trajectory import Stats, Step, StepGrid, anchors
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
 
@@ -92,7 +92,7 @@ def adjoint_sweep(
     pullback = Pullback(ivp.field, params, num_required=num_required, want_time=knots is not None)
     time_gradient = None
     if knots is not None:
-        time_gradient = TimeGradient(knots, is_grid=ivp.step_sizes.has_grid)
+        time_gradient = TimeGradient(knots, anchors(steps, has_grid=ivp.step_sizes.has_grid))
     slopes = AdjointSlopes(cotangents[0], weights.num_stages)
     adjoint = StepAdjoint(ivp.tableau, weights, slopes, pullback, time_gradient)
 

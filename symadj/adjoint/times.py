@@ -2,13 +2,17 @@
 
 The steps hang on *knots*: on a fixed grid, on every grid point (``t_n`` and ``h_n = t_{n+1} - t_n``
 move with them); under error control, on the initial time alone, as accepted sizes are held fixed.
+Prescribed times, jumps among them, do not move: nor do the steps beyond, and the step that ends
+there is the shorter the later the solve begins.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from symadj.adjoint.pullback import Pulled
-from symadj.forward.trajectory import StepGrid
+from symadj.forward.trajectory import Anchor, StepGrid
 
 
 class TimeGradient:
@@ -23,28 +27,26 @@ class TimeGradient:
     ----------
     knots : Tensor, shape (K,)
         The times on which the steps hang.
-    is_grid : bool
-        Whether the knots are the grid points; otherwise there is one, the initial time.
+    anchors : sequence of Anchor
+        Which of them each step hangs on.
     """
 
-    def __init__(self, knots: Tensor, *, is_grid: bool) -> None:
+    def __init__(self, knots: Tensor, anchors: Sequence[Anchor]) -> None:
         self.knots = torch.zeros_like(knots)
-        self._is_grid = is_grid
+        self._anchors = anchors
 
     def add_stage(
         self, index: int, node: float, h: float, pulled: Pulled, cotangent: Tensor
     ) -> None:
         """Add what stage ``node`` (its ``c_i``) of step ``index`` contributes."""
-        if not self._is_grid:
-            if pulled.time is not None:
-                self.knots[0] += pulled.time
-            return
-        size = _real_dot(cotangent, pulled.slope).to(self.knots.dtype) / h
+        start, end = self._anchors[index]
+        if start != end:  # the size of the step moves
+            size = _real_dot(cotangent, pulled.slope).to(self.knots.dtype) / h
+            self._add(start, -size)
+            self._add(end, size)
         if pulled.time is not None:
-            size += pulled.time * node
-            self.knots[index] += pulled.time
-        self.knots[index] -= size
-        self.knots[index + 1] += size
+            self._add(start, pulled.time * (1.0 - node))
+            self._add(end, pulled.time * node)
 
     def add_outputs(self, steps: StepGrid, per_output: Tensor) -> None:
         """Add how the knots move the place of each output inside its step.
@@ -55,14 +57,15 @@ class TimeGradient:
         per_output : Tensor, shape (T,)
             Gradient with respect to each output time.
         """
-        if not self._is_grid:
-            self.knots[0] -= per_output.sum()
-            return
-        for index, step in enumerate(steps):
+        for (start, end), step in zip(self._anchors, steps, strict=True):
             for offset, theta in enumerate(step.thetas):
                 moved = per_output[step.first_output + offset]
-                self.knots[index] -= moved * (1.0 - theta)
-                self.knots[index + 1] -= moved * theta
+                self._add(start, moved * (theta - 1.0))
+                self._add(end, moved * -theta)
+
+    def _add(self, knot: int | None, share: Tensor) -> None:
+        if knot is not None:
+            self.knots[knot] += share
 
 
 def output_time_gradient(cotangents: Tensor, output_slopes: Tensor) -> Tensor:

@@ -37,10 +37,21 @@ Carry: TypeAlias = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A step that might be taken: its end, its signed size, and whether ``f`` jumps at its end."""
+    """A step that might be taken.
+
+    Attributes
+    ----------
+    t1, h : float
+        Its end, and its signed size.
+    has_fixed_end : bool
+        Whether it ends at a prescribed time.
+    ends_at_jump : bool
+        Whether ``f`` is discontinuous there.
+    """
 
     t1: float
     h: float
+    has_fixed_end: bool = False
     ends_at_jump: bool = False
 
 
@@ -137,8 +148,9 @@ class ErrorControl:
         Steps that may be tried between two outputs.
     stops : tuple of float
         Times at which a step has to end, in the order in which they are met.
-    jumps : frozenset of float
-        Those among them at which ``f`` is discontinuous.
+    prescribed, jumps : frozenset of float
+        Those among them that were prescribed, and those at which ``f`` is discontinuous; the others
+        are output times.
     round_time : callable
         Rounds a time to the dtype in which times are kept.
     """
@@ -157,6 +169,7 @@ class ErrorControl:
     pid: tuple[float, float, float]
     max_attempts: int
     stops: tuple[float, ...] = ()
+    prescribed: frozenset[float] = frozenset()
     jumps: frozenset[float] = frozenset()
     round_time: Callable[[float], float] = float
     is_adaptive = True
@@ -174,7 +187,7 @@ class ErrorControl:
                 stop = self.stops[after]
                 # A step that ends there by itself keeps its own size, to the bit.
                 h = h if stop == t1 else self.round_time(stop - t0)
-                return Proposal(stop, h, stop in self.jumps)
+                return Proposal(stop, h, stop in self.prescribed, stop in self.jumps)
         return Proposal(t1, h)
 
     def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:

@@ -203,7 +203,14 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
             theta = event.locate(start_sign, stretch, polynomial)
             times.append(t + theta * (proposal.t1 - t))
             thetas = (min(theta, BELOW_ONE),)
-        step = Step(stretch, shares_first_slope, next_output, thetas, trace.take())
+        step = Step(
+            stretch,
+            shares_first_slope,
+            next_output,
+            thetas,
+            proposal.has_fixed_end,
+            trace.take(),
+        )
         outputs.write(step, y, y1, slopes, weights)
         if keep_step is not None:
             keep_step(step, stage_states)

@@ -52,6 +52,8 @@ class Step:
         Index of the first output time in ``(t0, t1]``.
     thetas : tuple of float
         Where in the step the outputs from ``first_output`` on lie, in ``(0, 1]``, increasing.
+    has_fixed_end : bool
+        Whether it ends at a prescribed time, which stays where it is when the initial time moves.
     carried : tuple of Carried
         What ``f`` carried before the evaluation of each slope, the end slope's last if it was
         made; empty where ``f`` carries nothing.
@@ -61,6 +63,7 @@ class Step:
     shares_first_slope: bool
     first_output: int
     thetas: tuple[float, ...]
+    has_fixed_end: bool = False
     carried: tuple[Carried, ...] = ()
 
     @property
@@ -86,6 +89,27 @@ class Step:
 
 StepGrid = Sequence[Step]
 """The accepted steps of a solve, in order."""
+
+Anchor = tuple[int | None, int | None]
+"""Which knots the start and the end of a step move with; None for none."""
+
+
+def anchors(steps: StepGrid, *, has_grid: bool) -> list[Anchor]:
+    """Return what each step hangs on.
+
+    On a grid, those are its points. Otherwise it is the initial time alone: all steps move with it
+    and keep their sizes, up to one that ends at a prescribed time, and none beyond that.
+    """
+    if has_grid:
+        return [(index, index + 1) for index in range(len(steps))]
+    found: list[Anchor] = []
+    knot: int | None = 0
+    for step in steps:
+        end = None if step.has_fixed_end else knot
+        found.append((knot, end))
+        knot = end
+    return found
+
 
 KeepStep = Callable[[Step, Sequence[Tensor]], None]
 """Told of every accepted step and its stage states: what is kept is not the loop's affair."""

@@ -5,6 +5,7 @@ second derivatives, forward-mode differentiation, and the transforms of ``torch.
 tests, as what the sweep has to agree with.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from symadj.forward.carried import Replayer
 from symadj.forward.slopes import SlopeList
 from symadj.forward.solve import Integration
 from symadj.forward.step import rk_step
-from symadj.forward.trajectory import Step, StepGrid
+from symadj.forward.trajectory import Anchor, Step, StepGrid, anchors
 from symadj.forward.transforms import is_transformed, plain
 from symadj.forward.weights import Weights
 
@@ -65,7 +66,7 @@ def unroll(
         raise UnsupportedError(f"The method {ivp.tableau.name!r} {IMPLICIT_IS_REVERSE_ONLY}")
     field, tableau = ivp.field, ivp.tableau
     clock = ivp.clock(y0)
-    moving = _MovingTimes(knots, has_grid=ivp.step_sizes.has_grid)
+    moving = _MovingTimes(knots, anchors(steps, has_grid=ivp.step_sizes.has_grid))
     slopes = SlopeList(Weights(tableau, y0))
     # Where the output times move, so does an output at the very end of its step.
     moves = not pinned and (times.requires_grad or is_transformed())
@@ -113,33 +114,32 @@ def _output(ivp: Integration, slopes: SlopeList, y: Tensor, theta: Tensor, h: Te
 
 @dataclass(frozen=True, slots=True)
 class _MovingTimes:
-    """Times of the steps as functions of the knots.
+    """Times of the steps as functions of the knots, which may carry a gradient.
 
-    ``knots`` may carry a gradient, the numbers in the steps do not: their differences from the
-    knots are constants, which is what holding the sizes fixed means.
+    The numbers in the steps do not: each is a constant, and moves with the knots of its step.
     """
 
     knots: Tensor
-    has_grid: bool
+    anchors: Sequence[Anchor]
 
     def size(self, index: int, step: Step) -> Tensor:
         """Return the size of a step, shape ()."""
-        if self.has_grid:
-            return self.knots[index + 1] - self.knots[index]
-        return torch.full_like(plain(self.knots[0]), step.stretch.h)
+        start, end = self.anchors[index]
+        return self._moved(end) - self._moved(start) + step.stretch.h
 
     def stage(self, index: int, node: float, time: Tensor) -> Tensor:
         """Return the time of a stage, which has the value of ``time``, shape ()."""
-        moved = self.knots[0]
-        if self.has_grid:
-            moved = (1 - node) * self.knots[index] + node * self.knots[index + 1]
-        return time + (moved - plain(moved)).to(time.dtype)
+        start, end = self.anchors[index]
+        return time + ((1 - node) * self._moved(start) + node * self._moved(end)).to(time.dtype)
 
     def place(self, index: int, step: Step, theta: float, time: Tensor) -> Tensor:
         """Return where in the step an output lies, with the value ``theta``, shape ()."""
-        if self.has_grid:
-            start, h = self.knots[index], self.knots[index + 1] - self.knots[index]
-            place = (time - start) / h
-        else:
-            place = (time - self.knots[0]) / step.stretch.h
-        return theta + (place - plain(place))
+        start, _ = self.anchors[index]
+        moved = time - plain(time) - self._moved(start)
+        return (theta * step.stretch.h + moved) / self.size(index, step)
+
+    def _moved(self, knot: int | None) -> Tensor:
+        """Return zero, with the gradient of a knot."""
+        if knot is None:
+            return torch.zeros_like(plain(self.knots[0]))
+        return self.knots[knot] - plain(self.knots[knot])
