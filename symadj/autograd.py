@@ -1,15 +1,17 @@
 """The `torch.autograd.Function`s: glue between a solve that was made and its sweep."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from symadj.adjoint.snapshots import Snapshots
+from symadj.adjoint.snapshots import KeptStates, Snapshots
+from symadj.adjoint.stored import StoredStates
 from symadj.adjoint.sweep import adjoint_sweep
+from symadj.adjoint.walk import Walk
 from symadj.errors import UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Replayer
@@ -27,7 +29,11 @@ class Record:
     ivp : Integration
     steps : sequence of Step
     per_step : int
-        States kept of each step.
+        States kept of each step, by autograd.
+    stored : StoredStates or None
+        States kept in a store of their own.
+    graphs : int
+        How many stages have their graph alive at once, where stages are made again.
     stats : Stats
     num_params : int
         How many tensors get a gradient beside state and time.
@@ -46,6 +52,8 @@ class Record:
     ivp: Integration
     steps: StepGrid
     per_step: int
+    stored: StoredStates | None
+    graphs: int
     stats: Stats
     num_params: int
     candidates: tuple[Tensor, ...]
@@ -227,24 +235,33 @@ def _sweep(
     *params: Tensor,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of initial state, times, knots and parameters."""
-    output_slopes, y_end, *kept = internals
-    assert y_end is not None  # only the slopes may be missing
+    output_slopes, y_end, *tensors = internals
     wants_times, wants_knots = wants
-    with record.again() as replayer:
+    with ExitStack() as stack:
+        replayer = stack.enter_context(record.again())
+        kept: KeptStates = Snapshots(record.per_step, [y for y in tensors if y is not None])
+        walk = Walk(record.ivp, record.steps, y0, replayer)
+        if record.stored is not None:
+            kept = stack.enter_context(closing(record.stored.rewind(walk, y0.detach())))
         gradients = adjoint_sweep(
             record.ivp,
             record.steps,
-            Snapshots(record.per_step, [state for state in kept if state is not None]),
+            kept,
+            y0,
             y_end,
             cotangents.contiguous(),
             record.leaves(params),
             record.stats,
+            graphs=record.graphs,
             num_required=record.num_required,
             knots=knots if wants_times or wants_knots else None,
             output_slopes=output_slopes,
             replayer=replayer,
         )
     record.check_candidates(gradients.params)
+    record.stats.num_replayed_steps = walk.num_steps
+    if record.stored is not None:
+        record.stats.num_snapshots = record.stored.most
     return (
         gradients.y0,
         gradients.times if wants_times else None,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.schedule import Checkpoints
+from symadj.adjoint.storage import Place
 from symadj.errors import InvalidTimesError, InvalidTypeError
 from symadj.forward.interpolation import differentiate, evaluate
 from symadj.forward.solve import place_outputs
@@ -103,6 +104,7 @@ def odeint_dense(
     options: Mapping[str, Any] | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
+    offload: Place | None = None,
 ) -> DenseOutput:
     """Solve from ``t0`` to ``t1``, and return the trajectory as a function of time.
 
@@ -111,7 +113,7 @@ def odeint_dense(
     t0, t1 : Tensor, shape (), or float
         Where the solve begins and ends. It keeps the interpolant of every step: for dopri5 five
         states a step beside those for the backward pass.
-    func, y0, args, rtol, atol, method, options, adjoint_params, checkpoints
+    func, y0, args, rtol, atol, method, options, adjoint_params, checkpoints, offload
         As for `symadj.odeint`.
 
     Returns
@@ -134,7 +136,7 @@ def odeint_dense(
     >>> y.shape, bool((y[0] - torch.exp(torch.tensor(-1.5))).abs() < 1e-6)
     (torch.Size([2, 1]), True)
     """
-    call = Call.of(func, y0, args, adjoint_params, checkpoints)
+    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload)
     if not isinstance(t0, Tensor):
         t0 = torch.tensor(float(t0), dtype=torch.float64)
     if t0.numel() != 1:

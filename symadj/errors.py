@@ -61,7 +61,15 @@ class InvalidSlopeError(SymadjError, ValueError):
 
 
 class SnapshotError(SymadjError, RuntimeError):
-    """A state for the backward pass could not be kept or read back."""
+    """A state for the backward pass could not be kept or read back.
+
+    Attributes
+    ----------
+    ys : Tensor, structure of Tensor, or None
+        The outputs of the solve, if it was that which could not keep it: without a gradient.
+    """
+
+    ys: Any = None
 
 
 class SolveError(SymadjError, RuntimeError):

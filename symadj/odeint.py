@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.schedule import Checkpoints
+from symadj.adjoint.storage import Place
 from symadj.eventtime import at_event
 from symadj.forward.event import Event
 from symadj.forward.trajectory import Stats, StepGrid
@@ -52,6 +53,7 @@ def odeint(
     event_fn: EventFunction | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
+    offload: Place | None = None,
 ) -> Any:
     """Solve ``dy/dt = func(t, y)``, with the exact gradient of the steps taken.
 
@@ -84,16 +86,24 @@ def odeint(
         ``pcoeff``, ``icoeff``, ``dcoeff`` (a PID controller, as diffrax), ``output``
         ("interpolate", or "step" for steps that end at each output). Fixed steps: ``step_size``,
         ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``. All:
-        ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes).
+        ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many stages
+        have their graph alive at once where stages are made again: each beyond the first saves one
+        evaluation a step), ``snapshot_dtype`` (states kept in lower precision: the gradient is then
+        not exact).
     event_fn : callable, optional
         ``event_fn(t, y)``: the solve ends where one of its entries becomes zero. ``t`` then holds
         the initial time, and another one for the direction.
     adjoint_params : iterable of Tensor, optional
         What gets a gradient beside ``y0`` and ``t``. Unless given: the parameters of ``func``, if
         it is a module, and every leaf tensor that its first evaluation is seen to read.
-    checkpoints : None or "stages"
-        What is kept for the backward pass: every accepted state, or every stage state too, which
-        is faster and takes s times the memory.
+    checkpoints : None, "stages" or int
+        What is kept for the backward pass: every accepted state; or every stage state too, which is
+        faster and takes s times the memory; or at most so many states at once, that at the start
+        among them, from which the others are made again.
+    offload : None, "host", "disk" or path
+        Where states are kept: on their device; in pinned memory of the host, for a solve on CUDA;
+        or in a file without a name, in the folder for temporary files or in another, of which
+        nothing remains whatever happens.
 
     Returns
     -------
@@ -143,6 +153,7 @@ def odeint(
         event_fn=event_fn,
         adjoint_params=adjoint_params,
         checkpoints=checkpoints,
+        offload=offload,
     )
     return solution.ys if event_fn is None else (solution.ts[1], solution.ys)
 
@@ -160,6 +171,7 @@ def solve(
     event_fn: EventFunction | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
+    offload: Place | None = None,
 ) -> Solution:
     """Solve as `odeint` does, and return the steps and what they cost beside the outputs.
 
@@ -181,7 +193,7 @@ def solve(
     >>> solution.stats.nvjp, solution.stats.num_replayed
     (16, 12)
     """
-    call = Call.of(func, y0, args, adjoint_params, checkpoints)
+    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload)
     reading = read_call(
         call.field,
         y0,

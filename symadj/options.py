@@ -9,7 +9,12 @@ import torch
 from symadj.errors import InvalidInputError, UnknownMethodError, UnknownOptionError
 from symadj.tableaus import TABLEAUS, ButcherTableau
 
-COMMON_DEFAULTS: Mapping[str, Any] = {"progress": False, "restore_buffers": False}
+COMMON_DEFAULTS: Mapping[str, Any] = {
+    "progress": False,
+    "restore_buffers": False,
+    "graphs": 1,
+    "snapshot_dtype": None,
+}
 """Options of every method."""
 
 ADAPTIVE_DEFAULTS: Mapping[str, Any] = {

@@ -11,14 +11,17 @@ from torch.utils import _pytree as pytree
 
 from symadj.adjoint.schedule import Checkpoints, Schedule
 from symadj.adjoint.snapshots import Snapshots
+from symadj.adjoint.storage import Place
+from symadj.adjoint.stored import StoredStates
 from symadj.autograd import Record, SymplecticAdjoint
 from symadj.captured import CapturedTensors, check_histories, tensors_in_reach
 from symadj.errors import InvalidInputError, InvalidTypeError, UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Recorder
+from symadj.forward.controller import FixedGrid
 from symadj.forward.field import Field
 from symadj.forward.progress import progress_bar
-from symadj.forward.solve import Solved, integrate
+from symadj.forward.solve import Integration, Solved, integrate
 from symadj.forward.trajectory import Stats, StepGrid
 from symadj.forward.transforms import is_transformed
 from symadj.forward.unrolled import IMPLICIT_IS_REVERSE_ONLY, unroll
@@ -63,6 +66,10 @@ class Run:
         The initial state, with its history.
     solved : Solved
     snapshots : Snapshots
+        What autograd keeps.
+    stored : StoredStates or None
+        What is kept in a store of its own.
+    schedule : Schedule
     stats : Stats
     sources : Sources
     carried : CarriedState
@@ -73,6 +80,8 @@ class Run:
     flat: Tensor
     solved: Solved
     snapshots: Snapshots
+    stored: StoredStates | None
+    schedule: Schedule
     stats: Stats
     sources: Sources
     carried: CarriedState
@@ -108,6 +117,8 @@ class Run:
             ivp=ivp,
             steps=steps,
             per_step=self.snapshots.per_step,
+            stored=self.stored,
+            graphs=self.schedule.graphs,
             stats=self.stats,
             num_params=len(self.sources.given),
             candidates=self.sources.candidates,
@@ -131,7 +142,8 @@ class Run:
         wants = (self.flat, times, reading.knots, *self.sources.given)
         if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in wants):
             return ys
-        internals = (output_slopes, self.solved.y_end, *self.snapshots.tensors)
+        y_end = None if self.schedule.capacity is not None else self.solved.y_end
+        internals = (output_slopes, y_end, *self.snapshots.tensors)
         attached: Tensor = SymplecticAdjoint.apply(  # type: ignore[no-untyped-call]
             record,
             [ys],
@@ -160,7 +172,9 @@ class Call:
         Whether other tensors that ``f`` reads are to be found.
     arg_tensors, arg_leaves : tuple of Tensor
         See `Sources`.
-    schedule : Schedule
+    checkpoints : None, int or "stages"
+    offload : None, "host", "disk" or path
+        As for `symadj.odeint`.
     """
 
     packing: Packing
@@ -170,7 +184,8 @@ class Call:
     searches: bool
     arg_tensors: tuple[Tensor, ...]
     arg_leaves: tuple[Tensor, ...]
-    schedule: Schedule
+    checkpoints: Checkpoints
+    offload: Place | None
 
     @staticmethod
     def of(
@@ -179,6 +194,7 @@ class Call:
         args: tuple[Any, ...],
         adjoint_params: Iterable[Tensor] | None,
         checkpoints: Checkpoints,
+        offload: Place | None,
     ) -> "Call":
         """Read the arguments that say what is solved, and what gets a gradient.
 
@@ -187,7 +203,6 @@ class Call:
         InvalidInputError, InvalidTypeError
             See `symadj.errors`.
         """
-        schedule = Schedule.of(checkpoints)
         packing = Packing.of(y0)
         named = _named(func, adjoint_params)
         check_histories(named)
@@ -212,7 +227,8 @@ class Call:
             searches=adjoint_params is None,
             arg_tensors=tuple(arg_tensors),
             arg_leaves=tuple(arg_leaves) if arg_tensors else (),
-            schedule=schedule,
+            checkpoints=checkpoints,
+            offload=offload,
         )
 
     def run(self, reading: Reading, *, want_slopes: bool = False, is_dense: bool = False) -> Run:
@@ -249,7 +265,11 @@ class Call:
         captured = CapturedTensors((*self.named, *self.arg_leaves))
         if tracked and self.searches:
             field.inspector = captured
-        keeps_stages = tracked and self.schedule.keeps_stages
+        options = reading.options
+        schedule = Schedule.of(
+            self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
+        )
+        keeps_stages = tracked and schedule.keeps_stages
         per_step = 1
         if keeps_stages:  # of an explicit method the first is the state itself
             per_step = ivp.tableau.num_evaluations + (0 if ivp.tableau.is_explicit else 1)
@@ -259,7 +279,9 @@ class Call:
         if tracked or is_transformed():
             recorder = Recorder(carried, always=bool(carried.buffers))
         while True:
-            snapshots = Snapshots(per_step)
+            snapshots, stored = Snapshots(per_step), None
+            if tracked and schedule.is_stored:
+                stored = StoredStates(schedule, per_step, self.flat, _num_steps(ivp))
             field.before = recorder
             with ExitStack() as stack:
                 stack.enter_context(torch.no_grad())
@@ -267,11 +289,14 @@ class Call:
                 stack.callback(setattr, field, "before", None)
                 if reading.options["progress"]:
                     ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
+                if field.inspector is not None and not ivp.tableau.is_explicit:
+                    # Newton's method wants the graph of its evaluations for itself.
+                    ivp.evaluate_at_start(self.flat)
                 solved = integrate(
                     ivp,
                     self.flat if is_transformed() else self.flat.detach(),
                     stats,
-                    keep_step=snapshots.keep if tracked else None,
+                    keep_step=(stored or snapshots).keep if tracked else None,
                     want_stages=keeps_stages,
                     want_output_slopes=want_slopes or (wants_time and not reading.pinned),
                     want_polynomials=is_dense,
@@ -292,18 +317,38 @@ class Call:
                 f"solution. Take an explicit method, or f in evaluation mode."
             )
         stats.nfe_forward = field.nfe
+        if stored is not None and stored.failure is not None:
+            stored.failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
+            raise stored.failure
         params = (*self.named, *captured.found)
-        kept = (solved.y_end, *snapshots.tensors) if tracked else ()
+        kept = list(snapshots.tensors)
+        if tracked and schedule.capacity is None:
+            kept.append(solved.y_end)
         stats.snapshot_bytes = sum(state.nbytes for state in kept) + sum(
             state.nbytes for step in solved.steps for states in step.carried for state in states
         )
+        stats.num_snapshots = len(snapshots.tensors)
+        if stored is not None:
+            stats.snapshot_bytes += stored.nbytes
+            stats.num_snapshots = stored.most
         sources = Sources(
             params=params,
             candidates=self._candidates(params) if tracked else (),
             arg_tensors=self.arg_tensors,
             arg_leaves=self.arg_leaves,
         )
-        return Run(reading, self.flat, solved, snapshots, stats, sources, carried, ambient)
+        return Run(
+            reading=reading,
+            flat=self.flat,
+            solved=solved,
+            snapshots=snapshots,
+            stored=stored,
+            schedule=schedule,
+            stats=stats,
+            sources=sources,
+            carried=carried,
+            ambient=ambient,
+        )
 
     def _candidates(self, params: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if not self.searches:
@@ -311,6 +356,11 @@ class Call:
         known = {id(tensor) for tensor in (*params, *self.arg_tensors, *self.arg_leaves)}
         in_reach = tensors_in_reach(self.field.func)
         return tuple(tensor for tensor in in_reach if id(tensor) not in known)
+
+
+def _num_steps(ivp: Integration) -> int | None:
+    """Return how many steps there will be, if that is known before."""
+    return len(ivp.step_sizes.ends) if isinstance(ivp.step_sizes, FixedGrid) else None
 
 
 def _named(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[Tensor, ...]:

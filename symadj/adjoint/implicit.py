@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.pullback import Evaluation, Pullback
-from symadj.adjoint.step import OutputCotangents, StepAdjoint
+from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint
 from symadj.errors import StageSolveError
 from symadj.forward.implicit import as_kind_of, as_real, can_factor, is_direct, stage_matrix
 from symadj.forward.krylov import MAX_PRODUCTS, RESTART, gmres
@@ -39,7 +39,7 @@ def implicit_adjoint_step(
     index: int,
     h: float,
     times: Sequence[Tensor],
-    stage_states: Sequence[Tensor],
+    stages: Stages,
     adjoint_state: Tensor,
     inside: OutputCotangents | None = None,
     handed_on: Tensor | None = None,
@@ -60,8 +60,8 @@ def implicit_adjoint_step(
         Step size.
     times : sequence of Tensor, shape ()
         Times of the slopes.
-    stage_states : sequence of Tensor, shape (n,)
-        ``Y_0 .. Y_{s-1}``; they may lie in the rows of the adjoint slopes, which are written last.
+    stages : Stages
+        Their states may lie in the rows of the adjoint slopes, which are written last.
     adjoint_state : Tensor, shape (n,)
         ``λ_{n+1}``.
     inside : OutputCotangents, optional
@@ -80,6 +80,7 @@ def implicit_adjoint_step(
         If the linear system cannot be solved to rounding.
     """
     s, all_slopes = adjoint.weights.num_stages, adjoint.slopes.all
+    stage_states = stages.states
     coupling = adjoint.weights.rows[:s, :s].T  # h a_ji
     load = partial(_load, adjoint, h, adjoint_state, inside, handed_on)
     stage = _Stage(adjoint, index, h)

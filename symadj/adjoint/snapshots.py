@@ -2,10 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 
 from symadj.forward.trajectory import Step
+
+
+class KeptStates(Protocol):
+    """What the sweep asks for: the states of each step, from the last to the first."""
+
+    def of_step(self, index: int) -> Sequence[Tensor]:
+        """Return the state at the start of a step, and the stage states if they were kept."""
 
 
 @dataclass(slots=True)

@@ -13,11 +13,12 @@ Matsubara, Miyatake & Yaguchi, NeurIPS 2021, arXiv:2102.09750).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.pullback import Evaluation, Pullback
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
@@ -40,6 +41,21 @@ class OutputCotangents:
     def of_slope(self, i: int) -> Tensor:
         """Return what they contribute to the cotangent of slope ``i`` (-1: the end slope)."""
         return torch.mv(self.cotangents.T, self.weights[:, i])
+
+
+class Stages(NamedTuple):
+    """The stages of a step, to be transposed.
+
+    Attributes
+    ----------
+    states : sequence of Tensor, shape (n,)
+        ``Y_0 .. Y_{s-1}``.
+    evaluations : dict of int to Evaluation
+        Those stages that were evaluated with a graph already; taken out as they are used.
+    """
+
+    states: Sequence[Tensor]
+    evaluations: dict[int, Evaluation] = {}  # noqa: RUF012 - nothing is put in
 
 
 class AdjointSlopes:
@@ -84,7 +100,14 @@ class StepAdjoint:
     time_gradient: TimeGradient | None
 
     def pull(
-        self, index: int, node: float, h: float, t: Tensor, y: Tensor, cotangent: Tensor
+        self,
+        index: int,
+        node: float,
+        h: float,
+        t: Tensor,
+        y: Tensor,
+        cotangent: Tensor,
+        evaluation: Evaluation | None = None,
     ) -> Tensor | None:
         """Return ``ℓ = (∂f/∂y)ᵀ μ`` of one slope, or None for zero; its gradients are collected.
 
@@ -99,8 +122,13 @@ class StepAdjoint:
         t : Tensor, shape ()
         y, cotangent : Tensor, shape (n,)
             Where ``f`` was evaluated, and ``μ``.
+        evaluation : Evaluation, optional
+            That evaluation, if its graph is there.
         """
-        pulled = self.pullback(t, y, cotangent)
+        if evaluation is None:
+            pulled = self.pullback(t, y, cotangent)
+        else:
+            pulled = self.pullback.pull(evaluation, cotangent)
         if self.time_gradient is not None:
             self.time_gradient.add_stage(index, node, h, pulled, cotangent)
         return pulled.state
@@ -111,7 +139,7 @@ def adjoint_step(
     index: int,
     h: float,
     times: Sequence[Tensor],
-    stage_states: Sequence[Tensor],
+    stages: Stages,
     adjoint_state: Tensor,
     inside: OutputCotangents | None = None,
     handed_on: Tensor | None = None,
@@ -128,8 +156,7 @@ def adjoint_step(
         Step size.
     times : sequence of Tensor, shape ()
         Times of the slopes.
-    stage_states : sequence of Tensor, shape (n,)
-        ``Y_0 .. Y_{s-1}``.
+    stages : Stages
     adjoint_state : Tensor, shape (n,)
         ``λ_{n+1}``.
     inside : OutputCotangents, optional
@@ -151,7 +178,15 @@ def adjoint_step(
             cotangent += inside.of_slope(i)
         if handed_on is not None and i == 0:
             cotangent += handed_on
-        pulled = adjoint.pull(index, float(tableau.c[i]), h, times[i], stage_states[i], cotangent)
+        pulled = adjoint.pull(
+            index,
+            float(tableau.c[i]),
+            h,
+            times[i],
+            stages.states[i],
+            cotangent,
+            stages.evaluations.pop(i, None),
+        )
         if pulled is None:
             slopes.rows[i].zero_()
         else:

@@ -7,16 +7,20 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.implicit import implicit_adjoint_step
-from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.snapshots import Snapshots
-from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, adjoint_step
+from symadj.adjoint.pullback import Evaluation, Pullback
+from symadj.adjoint.snapshots import KeptStates
+from symadj.adjoint.step import (
+    AdjointSlopes,
+    OutputCotangents,
+    Stages,
+    StepAdjoint,
+    adjoint_step,
+)
 from symadj.adjoint.times import TimeGradient, output_time_gradient
-from symadj.forward.carried import Carried, Replayer
-from symadj.forward.field import Field
+from symadj.forward.carried import Replayer
 from symadj.forward.implicit import solve_stages
 from symadj.forward.slopes import make_slopes
 from symadj.forward.solve import Integration
-from symadj.forward.step import rk_stages
 from symadj.forward.trajectory import Stats, Step, StepGrid, anchors
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
@@ -45,12 +49,14 @@ class Gradients:
 def adjoint_sweep(
     ivp: Integration,
     steps: StepGrid,
-    snapshots: Snapshots,
-    y_end: Tensor,
+    kept: KeptStates,
+    y0: Tensor,
+    y_end: Tensor | None,
     cotangents: Tensor,
     params: Sequence[Tensor],
     stats: Stats,
     *,
+    graphs: int = 1,
     num_required: int | None = None,
     knots: Tensor | None = None,
     output_slopes: Tensor | None = None,
@@ -63,15 +69,19 @@ def adjoint_sweep(
     ivp : Integration
     steps : sequence of Step
         Accepted steps of the forward solve.
-    snapshots : Snapshots
-        What was kept of them.
-    y_end : Tensor, shape (n,)
-        State at the end of the last step.
+    kept : KeptStates
+        What was kept of them: asked for the states of each step, from the last to the first.
+    y0 : Tensor, shape (n,)
+        Initial state.
+    y_end : Tensor, shape (n,), or None
+        State at the end of the last step; None to make it again where it is needed.
     cotangents : Tensor, shape (T, n)
         ∂L/∂ys.
     params : sequence of Tensor
     stats : Stats
         Its backward fields are written.
+    graphs : int
+        How many stages have their graph alive at once, where stages are made again.
     num_required : int, optional
         How many of the parameters get zeros where ``f`` does not use them; the others get None.
         All, unless given.
@@ -87,8 +97,8 @@ def adjoint_sweep(
     Gradients
     """
     nfe_before = ivp.field.nfe
-    clock = ivp.clock(y_end)
-    weights = Weights(ivp.tableau, y_end)
+    clock = ivp.clock(y0)
+    weights = Weights(ivp.tableau, y0)
     pullback = Pullback(ivp.field, params, num_required=num_required, want_time=knots is not None)
     time_gradient = None
     if knots is not None:
@@ -98,21 +108,42 @@ def adjoint_sweep(
 
     explicit = ivp.tableau.is_explicit
     transpose = adjoint_step if explicit else implicit_adjoint_step
-    adjoint_state = torch.zeros_like(y_end)
+    adjoint_state = torch.zeros_like(y0)
     y_next, next_shares = y_end, False
     inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
     for index in reversed(range(len(steps))):
         step, h = steps[index], steps[index].stretch.h
-        y, *kept = snapshots.of_step(index)
-        stage_states: Sequence[Tensor] = (y, *kept) if explicit else kept
-        is_replayed = len(stage_states) < weights.num_stages
+        y, *others = kept.of_step(index)
+        stages = Stages((y, *others) if explicit else others)
+        is_replayed = len(stages.states) < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         times = clock(step.stretch)
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
         if replayer is not None:
-            replayer.expect(_order_of_evaluations(step, weights.num_stages, pulls_end, is_replayed))
-        if inside is not None and pulls_end:
+            num_made = 0
+            if is_replayed:
+                makes_all = graphs > 1 or (pulls_end and y_next is None)
+                num_made = weights.num_stages - (0 if makes_all else 1)
+            num_pulled = weights.num_stages - (graphs if is_replayed and graphs > 1 else 0)
+            replayer.expect(step.carried[:num_made])
+            replayer.expect(step.carried[-1:] if pulls_end else ())
+            replayer.expect(step.carried[: max(num_pulled, 0)][::-1])
+        weights.scale(h)
+        if is_replayed and explicit:
+            stages, y_next = _replay(
+                pullback,
+                weights,
+                y,
+                times,
+                slopes.rows,
+                graphs=graphs,
+                y_next=y_next,
+                want_end=pulls_end,
+            )
+        elif is_replayed:
+            stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
+        if inside is not None and pulls_end and y_next is not None:
             pulled = adjoint.pull(index, 1.0, h, times[-1], y_next, inside.of_slope(-1))
             if pulled is not None:
                 adjoint_state = adjoint_state + pulled
@@ -121,14 +152,9 @@ def adjoint_sweep(
         handed_on = None
         if step.shares_first_slope and before is not None and ivp.interpolant.uses_end_slope:
             handed_on = before.of_slope(-1)
-        weights.scale(h)
-        if is_replayed and explicit:
-            stage_states = _replay(ivp.field, weights, y, times, slopes.rows)
-        elif is_replayed:
-            stage_states = solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states
         next_shares = step.shares_first_slope
         adjoint_state = transpose(
-            adjoint, index, h, times, stage_states, adjoint_state, inside, handed_on
+            adjoint, index, h, times, stages, adjoint_state, inside, handed_on
         )
         ivp.observer.tell("accept_step_adjoint", step.stretch.t0, y, h)
         inside, y_next = before, y
@@ -150,35 +176,47 @@ def adjoint_sweep(
 
 
 def _replay(
-    field: Field,
+    pullback: Pullback,
     weights: Weights,
     y: Tensor,
     times: Sequence[Tensor],
     rows: Sequence[Tensor],
-) -> Sequence[Tensor]:
+    *,
+    graphs: int,
+    y_next: Tensor | None,
+    want_end: bool,
+) -> tuple[Stages, Tensor | None]:
     """Make the stage states of a step again, in the rows that will hold what becomes of them.
 
     The adjoint step is done with ``Y_i`` when it writes ``ℓ_i``: one buffer is enough for both. The
-    slopes are gone when this returns, before the first graph is made.
+    slopes are gone when this returns, before the first graph is made; unless more than one graph is
+    wanted: then the last stages are evaluated with theirs at once, and their states lie by
+    themselves.
     """
+    num_stages, field = weights.num_stages, pullback.field
+    first_graph = num_stages - graphs if graphs > 1 else num_stages
     if is_batch(rows[0]):
         rows = [torch.empty_like(y) for _ in rows]
+    needs_end = want_end and y_next is None
+    evaluations: dict[int, Evaluation] = {}
+    states = [y]
     slopes = make_slopes(y, weights)
-    slopes.put(0, field(times[0], y))
-    rk_stages(field, slopes, y, times, weights.num_stages - 1, lambda i, Y: rows[i].copy_(Y))
-    return (y, *rows[1:])
-
-
-def _order_of_evaluations(
-    step: Step, num_stages: int, pulls_end: bool, is_replayed: bool
-) -> list[Carried]:
-    """Return what ``f`` carried in each evaluation that transposing a step takes, in order."""
-    states = step.carried[:num_stages]
-    return [
-        *((step.carried[-1],) if pulls_end else ()),
-        *(states[:-1] if is_replayed else ()),
-        *reversed(states),
-    ]
+    for i in range(num_stages):
+        stage_state = y
+        if i and i < first_graph:
+            states.append(rows[i].copy_(slopes.advance(y, i, i)))
+            stage_state = rows[i]
+        elif i:
+            stage_state = slopes.advance(y, i, i)
+            states.append(stage_state)
+        if i >= first_graph:
+            evaluations[i] = pullback.evaluate(times[i], stage_state)
+            slopes.put(i, evaluations[i].slope.detach())
+        elif i + 1 < num_stages or needs_end:
+            slopes.put(i, field(times[i], stage_state))
+    if needs_end:
+        y_next = slopes.advance(y, weights.b, num_stages)
+    return Stages(states, evaluations), y_next
 
 
 def _output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:

@@ -63,6 +63,11 @@ class Integration:
     perturb: bool
     observer: Observer
 
+    def evaluate_at_start(self, y0: Tensor) -> Tensor:
+        """Return ``f`` at the initial time and state, shape (n,)."""
+        t = torch.tensor(self.times[0], dtype=y0.dtype.to_real(), device=y0.device)
+        return self.field(t, y0)
+
     def clock(self, y: Tensor) -> Clock:
         """Return what tells the times of a step's stages, for states like ``y``."""
         return Clock(self.tableau, y, self.time_dtype)
@@ -155,7 +160,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     # The stages of an implicit step are made together, its first among them.
     has_first_slope, shares_first_slope, was_finite = not explicit, False, True
     if isinstance(control, ErrorControl) and (len(times) > 1 or event):
-        carry, has_first_slope = (_first_step(control, field, t, y0, slopes), 0.0, 0.0), True
+        carry, has_first_slope = (_first_step(ivp, control, y0, slopes), 0.0, 0.0), True
         trace.first_slope_made(0)
     start_sign = event.sign(t, y0) if event else 0.0
     if event and start_sign == 0:
@@ -341,15 +346,12 @@ class _Outputs:
                 self.slopes[step.outputs.stop - 1] = differentiate(polynomial, (1.0,), h)[0]
 
 
-def _first_step(
-    control: ErrorControl, field: Field, t0: float, y0: Tensor, slopes: Slopes
-) -> float:
+def _first_step(ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slopes) -> float:
     """Evaluate the first slope, and return the size of the first step."""
-    t = torch.tensor(t0, dtype=y0.dtype.to_real(), device=y0.device)
-    slopes.put(0, field(t, y0))
+    slopes.put(0, ivp.evaluate_at_start(y0))
     if control.first_step is not None:
         return control.first_step
-    return control.select_first_step(field, t0, y0, slopes.k[0])
+    return control.select_first_step(ivp.field, ivp.times[0], y0, slopes.k[0])
 
 
 def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float, ...]:

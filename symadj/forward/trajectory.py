@@ -126,19 +126,26 @@ class Stats:
     num_accepted, num_rejected : int
         Steps of the forward solve.
     snapshot_bytes : int
-        Memory of the states that are kept for the backward pass.
+        Memory of the states that are kept for the backward pass, wherever they lie.
+    num_snapshots : int
+        The most states that were kept at once.
     nfe_backward : int
         Evaluations of ``f`` in the latest backward pass: those with a graph and the replayed.
     nvjp : int
         Vector-Jacobian products of ``f`` in the latest backward pass.
     num_replayed : int
-        Evaluations among ``nfe_backward`` that only made a stage state again.
+        Evaluations among ``nfe_backward`` that only made a state again.
+    num_replayed_steps : int
+        Steps that were taken again as a whole in the latest backward pass, because fewer states
+        than steps were kept.
     """
 
     nfe_forward: int = 0
     num_accepted: int = 0
     num_rejected: int = 0
     snapshot_bytes: int = 0
+    num_snapshots: int = 0
     nfe_backward: int = 0
     nvjp: int = 0
     num_replayed: int = 0
+    num_replayed_steps: int = 0

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from symadj.adjoint.implicit import implicit_adjoint_step
 from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint
+from symadj.adjoint.step import AdjointSlopes, OutputCotangents, Stages, StepAdjoint
 from symadj.adjoint.times import TimeGradient
 from symadj.errors import StageSolveError
 from symadj.forward import implicit
@@ -166,7 +166,8 @@ class Trajectory:
         weights = Weights(self.tableau, self.y0)
         pullback = Pullback(self.field, tuple(self.f.parameters()), want_time=True)
         slopes = AdjointSlopes(self.y0, weights.num_stages)
-        time_gradient = TimeGradient(self.grid, is_grid=True)
+        hangs_on = [(n, n + 1) for n in range(len(self.solutions))]
+        time_gradient = TimeGradient(self.grid, hangs_on)
         adjoint = StepAdjoint(self.tableau, weights, slopes, pullback, time_gradient)
         adjoint_states = [adjoint_state]
         for n in reversed(range(len(self.solutions))):
@@ -178,7 +179,7 @@ class Trajectory:
                 n,
                 self.size(n),
                 self.times(n),
-                slopes.rows,
+                Stages(slopes.rows),
                 adjoint_state,
                 inside,
                 handed_on,

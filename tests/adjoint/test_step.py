@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.step import AdjointSlopes, OutputCotangents, StepAdjoint, adjoint_step
+from symadj.adjoint.step import AdjointSlopes, OutputCotangents, Stages, StepAdjoint, adjoint_step
 from symadj.forward.field import Field
 from symadj.forward.interpolation import dense
 from symadj.forward.weights import Weights
@@ -50,7 +50,7 @@ def transposed(tableau, network, y, stages, adjoint_state, inside=None):
     adjoint = StepAdjoint(tableau, weights, slopes, pullback, None)
     times = [torch.tensor(float(c) * STEP_SIZE, dtype=y.dtype) for c in tableau.nodes]
     result = adjoint_step(
-        adjoint, 0, STEP_SIZE, times, [s.detach() for s in stages], adjoint_state, inside
+        adjoint, 0, STEP_SIZE, times, Stages([s.detach() for s in stages]), adjoint_state, inside
     )
     return result, pullback.param_gradients
 
