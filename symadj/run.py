@@ -291,7 +291,7 @@ class Call:
                     ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
                 if field.inspector is not None and not ivp.tableau.is_explicit:
                     # Newton's method wants the graph of its evaluations for itself.
-                    ivp.evaluate_at_start(self.flat)
+                    ivp.evaluate_at_start(self.flat.detach())
                 solved = integrate(
                     ivp,
                     self.flat if is_transformed() else self.flat.detach(),
