@@ -135,7 +135,7 @@ def read_call(
         event=event,
         time_dtype=None if tableau.is_adaptive else knots.dtype,
         perturb=bool(read.get("perturb", False)),
-        observer=Observer(field.func, field.packing),
+        observer=Observer(field.func, field.packing, is_adaptive=tableau.is_adaptive),
     )
     return Reading(ivp, times, knots, pinned, read)
 

@@ -7,6 +7,7 @@ scalar tensor, state in the caller's form, scalar tensor, the last one positive 
 direction time runs.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,11 @@ from symadj.state import Packing
 Callback = Callable[[Tensor, Any, Tensor], object]
 
 
-EVENTS = ("step", "accept_step", "reject_step", "step_adjoint", "accept_step_adjoint")
-"""What is told. No step is rejected going backward: ``reject_step_adjoint`` is never called."""
+STEP_EVENTS = ("step", "step_adjoint")
+"""What is told of every method's steps."""
+
+JUDGED_EVENTS = ("accept_step", "reject_step", "accept_step_adjoint")
+"""What is told where steps are judged, under error control. None is rejected going backward."""
 
 
 class Observer:
@@ -33,14 +37,22 @@ class Observer:
 
     __slots__ = ("_callbacks", "_packing", "bar")
 
-    def __init__(self, func: object, packing: Packing) -> None:
+    def __init__(self, func: object, packing: Packing, *, is_adaptive: bool) -> None:
         self.bar: Callable[[float, float], None] | None = None
         self._packing = packing
         self._callbacks: dict[str, Callback] = {}
-        for event in EVENTS:
+        for event in (*STEP_EVENTS, *JUDGED_EVENTS):
             callback = getattr(func, f"callback_{event}", None)
-            if callback is not None:
+            if callback is None:
+                continue
+            if event in STEP_EVENTS or is_adaptive:
                 self._callbacks[event] = callback
+            else:
+                warnings.warn(
+                    f"callback_{event} is not called, as the steps of a fixed grid are not judged. "
+                    f"Use callback_step, or an adaptive method.",
+                    stacklevel=5,
+                )
 
     def tell(self, event: str, t0: float, y0: Tensor, h: float) -> None:
         """Call ``callback_<event>``, if there is one."""
