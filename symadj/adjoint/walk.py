@@ -8,7 +8,7 @@ from symadj.forward.slopes import make_slopes
 from symadj.forward.solve import Integration
 from symadj.forward.step import implicit_rk_step, rk_step
 from symadj.forward.trajectory import StepGrid
-from symadj.forward.weights import Weights
+from symadj.forward.weights import Clock, Weights
 
 
 class Walk:
@@ -33,10 +33,17 @@ class Walk:
     def __init__(
         self, ivp: Integration, steps: StepGrid, like: Tensor, replayer: Replayer | None
     ) -> None:
-        self._ivp, self._replayer = ivp, replayer
-        self._clock, self._weights = ivp.clock(like), Weights(ivp.tableau, like)
+        self._ivp, self._like, self._replayer = ivp, like, replayer
         self.steps = steps
         self.num_steps = 0
+
+    @cached_property
+    def _clock(self) -> Clock:
+        return self._ivp.clock(self._like)
+
+    @cached_property
+    def _weights(self) -> Weights:
+        return Weights(self._ivp.tableau, self._like)
 
     def step(
         self, index: int, y: Tensor, *, want_stages: bool = False
