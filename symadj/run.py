@@ -289,9 +289,8 @@ class Call:
                 stack.callback(setattr, field, "before", None)
                 if reading.options["progress"]:
                     ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
-                if field.inspector is not None and not ivp.tableau.is_explicit:
-                    # Newton's method wants the graph of its evaluations for itself.
-                    ivp.evaluate_at_start(self.flat.detach())
+                if not ivp.tableau.is_explicit:
+                    _look_at_start(ivp, self.flat.detach(), carried)
                 solved = integrate(
                     ivp,
                     self.flat if is_transformed() else self.flat.detach(),
@@ -310,12 +309,6 @@ class Call:
             stats, field.nfe = Stats(), 0
         if recorder is not None and not recorder.is_needed:
             solved = replace(solved, steps=[replace(step, carried=()) for step in solved.steps])
-        if solved.steps and solved.steps[0].carried and not ivp.tableau.is_explicit:
-            raise UnsupportedError(
-                f"f draws random numbers, or its buffers are to be restored, and the method "
-                f"{ivp.tableau.name!r} is implicit: the equations of its stages then have no "
-                f"solution. Take an explicit method, or f in evaluation mode."
-            )
         stats.nfe_forward = field.nfe
         if stored is not None and stored.failure is not None:
             stored.failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
@@ -356,6 +349,21 @@ class Call:
         known = {id(tensor) for tensor in (*params, *self.arg_tensors, *self.arg_leaves)}
         in_reach = tensors_in_reach(self.field.func)
         return tuple(tensor for tensor in in_reach if id(tensor) not in known)
+
+
+def _look_at_start(ivp: Integration, y0: Tensor, carried: CarriedState) -> None:
+    """Evaluate ``f`` once before an implicit method does, which cannot solve for what varies.
+
+    An inspector is done then, too: Newton's method wants the graphs of its evaluations for itself.
+    """
+    found = carried.generators()
+    ivp.evaluate_at_start(y0)
+    if carried.buffers or not carried.same_generators(found):
+        raise UnsupportedError(
+            f"f draws random numbers, or its buffers are to be restored, and the method "
+            f"{ivp.tableau.name!r} is implicit: the equations of its stages then have no "
+            f"solution. Take an explicit method, or f in evaluation mode."
+        )
 
 
 def _num_steps(ivp: Integration) -> int | None:

@@ -1,5 +1,7 @@
 """Accepted steps taken again, as they were: sizes, times, random numbers, every bit."""
 
+from functools import cached_property
+
 from torch import Tensor
 
 from symadj.errors import StageSolveError
