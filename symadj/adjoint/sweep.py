@@ -46,7 +46,7 @@ class Gradients:
     knots: Tensor | None
 
 
-def adjoint_sweep(
+def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
     ivp: Integration,
     steps: StepGrid,
     kept: KeptStates,
@@ -121,14 +121,14 @@ def adjoint_sweep(
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
         if replayer is not None:
-            num_made = 0
-            if is_replayed:
+            made = 0
+            if is_replayed:  # the last stage's slope only where something hangs on it
                 makes_all = graphs > 1 or (pulls_end and y_next is None)
-                num_made = weights.num_stages - (0 if makes_all else 1)
-            num_pulled = weights.num_stages - (graphs if is_replayed and graphs > 1 else 0)
-            replayer.expect(step.carried[:num_made])
+                made = weights.num_stages - (not makes_all)
+            replayer.expect(step.carried[:made])
             replayer.expect(step.carried[-1:] if pulls_end else ())
-            replayer.expect(step.carried[: max(num_pulled, 0)][::-1])
+            with_graph = graphs if is_replayed and graphs > 1 else 0
+            replayer.expect(step.carried[: max(weights.num_stages - with_graph, 0)][::-1])
         weights.scale(h)
         if is_replayed and explicit:
             stages, y_next = _replay(
@@ -158,20 +158,19 @@ def adjoint_sweep(
         )
         ivp.observer.tell("accept_step_adjoint", step.stretch.t0, y, h)
         inside, y_next = before, y
+        del stages, others  # before the states of the next step are made
     stats.nfe_backward = ivp.field.nfe - nfe_before
     stats.nvjp = pullback.num_calls
     stats.num_replayed = stats.nfe_backward - pullback.num_evaluations
 
-    times_gradient = None
+    by_output = None
     if output_slopes is not None:
-        times_gradient = output_time_gradient(cotangents, output_slopes)
+        by_output = output_time_gradient(cotangents, output_slopes)
         if time_gradient is not None:
-            time_gradient.add_outputs(steps, times_gradient)
+            time_gradient.add_outputs(steps, by_output)
+    by_knot = None if time_gradient is None else time_gradient.knots
     return Gradients(
-        y0=adjoint_state + cotangents[0],
-        params=pullback.param_gradients,
-        times=times_gradient,
-        knots=None if time_gradient is None else time_gradient.knots,
+        adjoint_state + cotangents[0], pullback.param_gradients, times=by_output, knots=by_knot
     )
 
 
