@@ -12,7 +12,6 @@ from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.stored import StoredStates
 from symadj.adjoint.sweep import adjoint_sweep
 from symadj.adjoint.walk import Walk
-from symadj.errors import UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Replayer
 from symadj.forward.solve import Integration
@@ -37,6 +36,8 @@ class Record:
     stats : Stats
     num_params : int
         How many tensors get a gradient beside state and time.
+    is_complete : bool
+        Whether they are to be all that ``f`` reads.
     candidates : tuple of Tensor
         Those among them, before the last, that the solve was not seen to read.
     versions : tuple of int
@@ -56,12 +57,18 @@ class Record:
     graphs: int
     stats: Stats
     num_params: int
+    is_complete: bool
     candidates: tuple[Tensor, ...]
     versions: tuple[int, ...]
     arg_leaves: tuple[Tensor, ...]
     pinned: bool
     carried: CarriedState
     ambient: Ambient
+
+    @property
+    def num_inputs(self) -> int:
+        """How many tensors go into a solve: initial state, times, knots and parameters."""
+        return 3 + self.num_params
 
     @property
     def num_required(self) -> int:
@@ -143,19 +150,21 @@ class SymplecticAdjoint(torch.autograd.Function):
         _, _, _, _, wants_times, wants_knots, *_ = ctx.needs_input_grad
         y0, times, knots, *rest = ctx.saved_tensors
         params, internals = record.all_of(rest[: record.num_watched]), rest[record.num_watched :]
-        arguments = (record, internals, (wants_times, wants_knots), cotangents, y0, times, knots)
+        wants, inputs = (wants_times, wants_knots), (y0, times, knots, *params)
         if torch.is_grad_enabled():
-            gradients = Sweep.apply(*arguments, *params)  # type: ignore[no-untyped-call]
+            gradients = Derivative.apply(record, internals, wants, 1, cotangents, *inputs)  # type: ignore[no-untyped-call]
         else:
-            gradients = _sweep(*arguments, *params)
+            gradients = _sweep(record, internals, wants, cotangents, *inputs)
         return (None, None, None, *gradients)
 
 
-class Sweep(torch.autograd.Function):
-    """The adjoint sweep as a function that has a derivative itself, for ``create_graph=True``.
+class Derivative(torch.autograd.Function):
+    """The backward pass as a function that has derivatives itself, for ``create_graph=True``.
 
-    Its own backward pass takes the steps again with a graph (`unroll`), in the memory of
-    backpropagation: the first derivatives remain as thrifty as ever.
+    With ``V_0`` the inputs of a solve and ``G_0`` its outputs, the ``k``-th derivative is
+    ``G_k = (∂G_{k-1} / ∂V_{k-1})ᵀ c_k``, linear in its cotangents, and ``V_k = (c_k, V_{k-1})`` is
+    what it depends on. The first is the adjoint sweep, as thrifty as ever. Those beyond take the
+    steps again with a graph (`unroll`), in the memory of backpropagation.
     """
 
     @staticmethod
@@ -164,64 +173,119 @@ class Sweep(torch.autograd.Function):
         record: Record,
         internals: Sequence[Tensor | None],
         wants: tuple[bool, bool],
-        cotangents: Tensor,
-        y0: Tensor,
-        times: Tensor | None,
-        knots: Tensor,
-        *params: Tensor,
+        order: int,
+        *variables: Any,
     ) -> tuple[Tensor | None, ...]:
-        ctx.record, ctx.wants = record, wants
-        ctx.save_for_backward(cotangents, y0, times, knots, *record.watched(params))
+        ctx.record, ctx.wants, ctx.order = record, wants, order
+        inputs = len(variables) - record.num_inputs
+        watched = (*variables[: inputs + 3], *record.watched(variables[inputs + 3 :]))
+        ctx.save_for_backward(*watched)
         ctx.set_materialize_grads(False)
-        return _sweep(record, internals, wants, cotangents, y0, times, knots, *params)
+        if order == 1:
+            return _sweep(record, internals, wants, *variables)
+        return tuple(_nested(record, wants, order, variables))
 
     @staticmethod
-    def backward(ctx: Any, *second: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise UnsupportedError(
-                "A third derivative was asked for (create_graph=True in a second derivative). "
-                "symadj has first and second ones in reverse mode; for more of them nest "
-                "torch.func transforms around the solve (torch.func.grad, jacfwd, jvp)."
-            )
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         record: Record = ctx.record
-        cotangents, y0, times, knots, *watched = ctx.saved_tensors
-        # Cut from their histories, so that each gradient is that of its own place alone.
-        y0 = y0.detach().requires_grad_()
-        knots = knots.detach().requires_grad_(ctx.wants[1])
-        times = knots if times is None else times.detach().requires_grad_(ctx.wants[0])
-        places = [y0, times, knots, *record.leaves(record.all_of(watched))]
-        wanted = [True, ctx.wants[0], ctx.wants[1], *[True] * record.num_params]
-        inputs = [(i, tensor) for i, tensor in enumerate(places) if wanted[i]]
-        cotangents = cotangents.detach().requires_grad_()
-        with torch.enable_grad(), record.again() as replayer:
-            ys = unroll(
-                record.ivp,
-                record.steps,
-                y0,
-                times,
-                knots,
-                pinned=record.pinned,
-                replayer=replayer,
-            )
-            first = torch.autograd.grad(
-                ys,
-                [tensor for _, tensor in inputs],
-                cotangents,
-                create_graph=True,
-                allow_unused=True,
-            )
-        pairs = [
-            (gradient, second[place])
-            for (place, _), gradient in zip(inputs, first, strict=True)
-            if gradient is not None and gradient.requires_grad and second[place] is not None
-        ]
-        found: Sequence[Tensor | None] = [None] * (1 + len(inputs))
-        if pairs:
-            outputs, weights = zip(*pairs, strict=True)
-            sources = [cotangents, *(tensor for _, tensor in inputs)]
-            found = torch.autograd.grad(outputs, sources, weights, allow_unused=True)
-        placed = {place: value for (place, _), value in zip(inputs, found[1:], strict=True)}
-        return (None, None, None, found[0], *(placed.get(i) for i in range(len(places))))
+        saved = ctx.saved_tensors
+        first = len(saved) - record.num_watched
+        variables = (*cotangents, *saved[:first], *record.all_of(saved[first:]))
+        if torch.is_grad_enabled():
+            gradients = Derivative.apply(record, (), ctx.wants, ctx.order + 1, *variables)  # type: ignore[no-untyped-call]
+        else:
+            gradients = _nested(record, ctx.wants, ctx.order + 1, variables)
+        return (None, None, None, None, *gradients)
+
+
+def _nested(
+    record: Record, wants: tuple[bool, bool], order: int, variables: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Return the derivative of an order of 2 or more, by autograd through the unrolled steps.
+
+    Parameters
+    ----------
+    record : Record
+    wants : tuple of bool
+        Whether the gradients of the output times, and of the knots, are wanted.
+    order : int
+    variables : sequence of Tensor or None
+        ``c_order, ..., c_1``, then the inputs.
+    """
+    # Cut from their histories, so that each gradient is that of its own place alone.
+    leaves: list[Any] = [
+        None if variable is None else variable.detach().requires_grad_() for variable in variables
+    ]
+    start = len(variables) - record.num_inputs
+    given = variables[start:]
+    y0, times, knots = leaves[start : start + 3]
+    params = record.leaves([param for param in given[3:] if param is not None])
+    known: list[Tensor | None] = [
+        y0,
+        times if wants[0] else None,
+        knots if wants[1] else None,
+        *params,
+    ]
+    with torch.enable_grad(), hooks_aside(params), record.again() as replayer:
+        ys = unroll(
+            record.ivp,
+            record.steps,
+            y0,
+            knots if times is None else times,
+            knots,
+            pinned=record.pinned,
+            replayer=replayer,
+        )
+        values: list[Tensor | None] = [ys]
+        for level in range(1, order + 1):
+            cotangents = leaves[start - len(values) : start]
+            start -= len(values)
+            values = _pull_back(values, known, cotangents, create_graph=level < order)
+            known = [*cotangents, *known]
+    return values
+
+
+def _pull_back(
+    values: Sequence[Tensor | None],
+    sources: Sequence[Tensor | None],
+    cotangents: Sequence[Tensor | None],
+    *,
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """Return the gradient with respect to each of the sources, None where there is none."""
+    pairs = [
+        (value, cotangent)
+        for value, cotangent in zip(values, cotangents, strict=True)
+        if value is not None and value.requires_grad and cotangent is not None
+    ]
+    places = [place for place, source in enumerate(sources) if source is not None]
+    result: list[Tensor | None] = [None] * len(sources)
+    if pairs:
+        outputs, weights = zip(*pairs, strict=True)
+        found = torch.autograd.grad(
+            outputs,
+            [source for source in sources if source is not None],
+            weights,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+        for place, gradient in zip(places, found, strict=True):
+            result[place] = gradient
+    return result
+
+
+@contextmanager
+def hooks_aside(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Set the caller's tensor hooks aside: they are for the whole gradient, not a stage's share."""
+    hooked = [tensor for tensor in tensors if tensor.is_leaf and tensor._backward_hooks]
+    hooks = [tensor._backward_hooks for tensor in hooked]
+    try:
+        for tensor in hooked:
+            tensor._backward_hooks = None
+        yield
+    finally:
+        for tensor, own in zip(hooked, hooks, strict=True):
+            tensor._backward_hooks = own
 
 
 def _sweep(
@@ -239,6 +303,7 @@ def _sweep(
     wants_times, wants_knots = wants
     with ExitStack() as stack:
         replayer = stack.enter_context(record.again())
+        stack.enter_context(hooks_aside(record.leaves(params)))
         kept: KeptStates = Snapshots(record.per_step, [y for y in tensors if y is not None])
         walk = Walk(record.ivp, record.steps, y0, replayer)
         if record.stored is not None:
@@ -254,6 +319,7 @@ def _sweep(
             record.stats,
             graphs=record.graphs,
             num_required=record.num_required,
+            is_complete=record.is_complete,
             knots=knots if wants_times or wants_knots else None,
             output_slopes=output_slopes,
             replayer=replayer,

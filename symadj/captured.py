@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
+from torch.autograd.graph import Node, get_gradient_edge
 
 from symadj.errors import CapturedTensorError
 from symadj.forward.field import Field
@@ -27,15 +27,19 @@ class CapturedTensors:
     ----------
     known : iterable of Tensor
         What symadj was given already.
+    in_reach : iterable of Tensor
+        What the code of ``f`` may read (see `tensors_in_reach`).
 
     Attributes
     ----------
     found : list of Tensor
-        Leaf tensors that require a gradient, are read by ``f`` and are not known.
+        Tensors that require a gradient, are read by ``f`` and are not known: leaves, and what was
+        computed before, if it is in reach of the code.
     """
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
+    def __init__(self, known: Iterable[Tensor], in_reach: Iterable[Tensor] = ()) -> None:
         self._known = list(known)
+        self._computed = [tensor for tensor in in_reach if tensor.grad_fn is not None]
         self.found: list[Tensor] = []
 
     def __call__(self, field: Field, t: Tensor, y: Tensor) -> Tensor:
@@ -58,10 +62,15 @@ class CapturedTensors:
     def _look(self, root: Node, oldest: int) -> None:
         """Walk the graph from ``root`` to its leaves, and to the edge of what was given."""
         known_nodes = {tensor.grad_fn for tensor in self._known if tensor.grad_fn is not None}
-        for node in walk(root, known_nodes):
+        computed_nodes = {tensor.grad_fn for tensor in self._computed if tensor.grad_fn}
+        for node in walk(root, known_nodes, computed_nodes):
             leaf = getattr(node, "variable", None)
             if leaf is not None:
                 self._add(leaf)
+            elif node in computed_nodes:
+                for tensor in self._computed:
+                    if tensor.grad_fn is node:
+                        self._add(tensor)
             elif node._sequence_nr() < oldest:
                 raise CapturedTensorError(
                     f"f reads a tensor that was computed before the solve (by {node.name()}) and "
@@ -76,40 +85,58 @@ class CapturedTensors:
             self.found.append(leaf)
 
 
-def walk(root: Node, borders: Iterable[Node] = ()) -> Iterator[Node]:
-    """Visit the nodes of a graph once each, from ``root`` on, none of the borders or beyond."""
+def walk(root: Node, borders: Iterable[Node] = (), ends: Set[Node] = frozenset()) -> Iterator[Node]:
+    """Visit the nodes of a graph once each, none of the borders or beyond, the ends last."""
     seen = set(borders)
     waiting = [] if root in seen else [root]
     seen.add(root)
     while waiting:
         node = waiting.pop()
         yield node
+        if node in ends:
+            continue
         for next_node, _ in node.next_functions:
             if next_node is not None and next_node not in seen:
                 seen.add(next_node)
                 waiting.append(next_node)
 
 
-def check_leaves(root: Node, known: Set[int], borders: Set[Node]) -> None:
-    """Raise if the graph of an evaluation has a leaf that is not known.
+class KnownTensors:
+    """The tensors that get a gradient, to hold the graphs of evaluations against.
+
+    They are known by their places in the graph: the tensors themselves may be others by now, where
+    the caller has torch pack what it saves.
 
     Parameters
     ----------
-    root : Node
-    known : set of int
-        ``id`` of each tensor that gets a gradient.
-    borders : set of Node
-        Where those of them that were computed before begin.
+    params : iterable of Tensor
     """
-    leaves = (getattr(node, "variable", None) for node in walk(root, borders))
-    unknown = [leaf for leaf in leaves if leaf is not None and id(leaf) not in known]
-    if unknown:
-        shapes = [tuple(leaf.shape) for leaf in unknown]
-        raise CapturedTensorError(
-            f"f reads a tensor that it did not read at first, and that is not in reach of its code "
-            f"(among those of the shapes {shapes}): its gradient would be lost. Hand it to f by "
-            f"args=(tensor,), or name it: adjoint_params=(*module.parameters(), tensor)."
-        )
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        with torch.enable_grad():
+            self._nodes = {get_gradient_edge(param).node for param in params}
+
+    def check(self, root: Node, *own: Tensor) -> None:
+        """Raise if the graph of an evaluation has a leaf that is not known.
+
+        Parameters
+        ----------
+        root : Node
+        own : Tensor
+            The evaluation's own time and state.
+        """
+        leaves = (getattr(node, "variable", None) for node in walk(root, self._nodes))
+        unknown = [
+            tuple(leaf.shape)
+            for leaf in leaves
+            if leaf is not None and not any(leaf is tensor for tensor in own)
+        ]
+        if unknown:
+            raise CapturedTensorError(
+                f"f reads a tensor that it did not read at first, and that is not in reach of its "
+                f"code (of a shape among {unknown}): its gradient would be lost. Hand it to f by "
+                f"args=(tensor,), or name it: adjoint_params=(*module.parameters(), tensor)."
+            )
 
 
 def check_histories(params: Iterable[Tensor]) -> None:
@@ -134,8 +161,36 @@ def check_histories(params: Iterable[Tensor]) -> None:
                 )
 
 
+def candidates(in_reach: Iterable[Tensor], params: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Return what another evaluation might read, beside the parameters.
+
+    Left out is what was computed from others of them, and what others of them were computed from:
+    their gradients would be mixed up (see `check_histories`). Should ``f`` read it, it is refused.
+    """
+    params = list(params)
+    known = {id(param) for param in params}
+    others = [tensor for tensor in in_reach if id(tensor) not in known]
+    leaves = [tensor for tensor in others if tensor.grad_fn is None]
+    computed = [tensor for tensor in (*params, *others) if tensor.grad_fn is not None]
+    if not computed:
+        return tuple(leaves)
+    sources: set[int] = set()
+    chosen = []
+    for tensor in computed:
+        if tensor.grad_fn is None:
+            continue
+        history = set(walk(tensor.grad_fn)) - {tensor.grad_fn}
+        behind = {id(getattr(node, "variable", None)) for node in history}
+        sources |= behind
+        is_alone = not behind & {id(other) for other in (*params, *leaves)}
+        is_alone &= not any(other.grad_fn in history for other in computed if other is not tensor)
+        if id(tensor) not in known and is_alone:
+            chosen.append(tensor)
+    return (*(leaf for leaf in leaves if id(leaf) not in sources), *chosen)
+
+
 def tensors_in_reach(func: object) -> list[Tensor]:
-    """Return leaf tensors requiring a gradient that the code of ``func`` may read.
+    """Return the tensors requiring a gradient that the code of ``func`` may read.
 
     Looked at are closures, globals by name, defaults, partial arguments, bound objects and their
     attributes, and what these hold in containers; not what is reached by computed names.
@@ -162,7 +217,7 @@ class _Reach:
 
     def _held(self, value: Any) -> Iterable[Any]:  # noqa: PLR0911 - one line for each kind
         if isinstance(value, Tensor):
-            if value.is_leaf and value.requires_grad:
+            if value.requires_grad:
                 self.found[id(value)] = value
             return ()
         if isinstance(value, nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
+from symadj.eager import eager
 from symadj.errors import InvalidTimesError, InvalidTypeError
 from symadj.forward.interpolation import differentiate, evaluate
 from symadj.forward.solve import place_outputs
@@ -35,7 +36,9 @@ class DenseOutput:
         self.t0 = run.reading.ivp.times[0]
         self.t1 = steps[-1].stretch.t1
         self.stats: Stats = run.stats
+        self._versions = [tensor._version for tensor in self._read()]
 
+    @eager
     def __call__(self, t: Tensor | float) -> State:
         """Return the state at one time or several.
 
@@ -56,6 +59,7 @@ class DenseOutput:
             If a time lies outside.
         """
         run, solved = self._run, self._run.solved
+        self._check_versions()
         start = run.reading.times[:1]
         asked = torch.as_tensor(t, dtype=start.dtype).to(start.device)
         flat = asked.reshape(-1)
@@ -72,7 +76,7 @@ class DenseOutput:
         ys, slopes = self._evaluate(steps, len(listed), want_slopes=asked.requires_grad)
         outputs = run.attach(torch.cat([start, flat[order]]), ys, steps, slopes)
         back = torch.argsort(order) + 1
-        return self._packing.unpack(outputs[back].reshape(*asked.shape, -1))
+        return self._packing.unpack(outputs[back].reshape(*asked.shape, outputs.shape[-1]))
 
     def _evaluate(
         self, steps: list[Step], count: int, *, want_slopes: bool
@@ -87,10 +91,25 @@ class DenseOutput:
                     slopes[step.outputs] = differentiate(polynomial, step.thetas, step.stretch.h)
         return ys, slopes
 
+    def _read(self) -> tuple[Tensor, ...]:
+        """Return the tensors that must be as they were, for a gradient."""
+        sources = self._run.sources
+        return (self._run.flat, *sources.params, *sources.arg_tensors)
+
+    def _check_versions(self) -> None:
+        for tensor, version in zip(self._read(), self._versions, strict=True):
+            if torch.is_grad_enabled() and tensor._version != version:
+                raise RuntimeError(
+                    f"A tensor of shape {tuple(tensor.shape)} that f reads has been modified by an "
+                    f"inplace operation since the solve: its trajectory has no gradient any more. "
+                    f"Solve again, or ask for values only, under torch.no_grad()."
+                )
+
     def _knots_move(self) -> bool:
         return torch.is_grad_enabled() and self._run.reading.knots.requires_grad
 
 
+@eager
 def odeint_dense(
     func: VectorField,
     y0: State,
@@ -143,6 +162,14 @@ def odeint_dense(
         raise InvalidTypeError(f"t0 must be one time, and has the shape {tuple(t0.shape)}.")
     t = torch.cat([t0.reshape(1), torch.as_tensor(t1).detach().to(t0).reshape(1)])
     reading = read_call(
-        call.field, y0, t, call.flat, rtol=rtol, atol=atol, method=method, options=options
+        call.field,
+        y0,
+        t,
+        call.flat,
+        rtol=rtol,
+        atol=atol,
+        method=method,
+        options=options,
+        is_dense=True,
     )
     return DenseOutput(call.run(replace(reading, pinned=False), is_dense=True), call.packing)

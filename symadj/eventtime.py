@@ -72,6 +72,9 @@ def at_event(event: Event, time: Tensor, y: Tensor, slope: Tensor) -> tuple[Tens
     SolveError
         If the event's function only touches zero: its time has no derivative.
     """
+    value = event(time, y)
+    if not value.requires_grad:
+        return time, y
     with torch.enable_grad():
         moving = torch.zeros((), dtype=slope.dtype.to_real(), device=y.device, requires_grad=True)
         along = event(time.detach() + moving.to(time.dtype), y.detach() + moving * slope)
@@ -84,5 +87,5 @@ def at_event(event: Event, time: Tensor, y: Tensor, slope: Tensor) -> tuple[Tens
             t=time.item(),
             y=event.packing.unpack(y.detach()),
         )
-    time = _EventTime.apply(time, event(time, y), rate)  # type: ignore[no-untyped-call]
+    time = _EventTime.apply(time, value, rate)  # type: ignore[no-untyped-call]
     return time, _StateThere.apply(y, time, slope)  # type: ignore[no-untyped-call]

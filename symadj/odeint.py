@@ -9,6 +9,7 @@ from torch import Tensor
 
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
+from symadj.eager import eager
 from symadj.eventtime import at_event
 from symadj.forward.event import Event
 from symadj.forward.trajectory import Stats, StepGrid
@@ -158,6 +159,7 @@ def odeint(
     return solution.ys if event_fn is None else (solution.ts[1], solution.ys)
 
 
+@eager
 def solve(
     func: VectorField,
     y0: State,
@@ -216,16 +218,19 @@ def solve(
 
 def _event_outputs(event: Event, run: Run, t: Tensor) -> tuple[Tensor, Tensor]:
     """Return the initial time and the event's, and the states there."""
-    if not run.solved.steps:  # it was zero at the start
-        return torch.stack([t[0], t[0]]), torch.stack([run.flat, run.flat])
-    time = torch.tensor(run.solved.times[1], dtype=torch.float64).to(run.flat.device)
-    ys = run.attach(
-        torch.stack([run.reading.times[0], time.to(t.dtype)]),
-        run.solved.ys,
-        run.solved.steps,
-        run.solved.output_slopes,
-    )
-    if run.solved.output_slopes is not None and ys.requires_grad:
-        time, y = at_event(event, time, ys[1], run.solved.output_slopes[1])
+    solved, times = run.solved, run.reading.times
+    time = torch.tensor(solved.times[1], dtype=torch.float64).to(run.flat.device)
+    slope = None if solved.output_slopes is None else solved.output_slopes[1]
+    if solved.steps:
+        asked = torch.stack([times[0], time.to(t.dtype)])
+        ys = run.attach(asked, solved.ys, solved.steps, solved.output_slopes)
+    else:  # it is met at the start: the state there hangs on where the start is
+        with torch.no_grad():
+            slope = run.reading.ivp.evaluate_at_start(run.flat)
+        event = event.met_at_start()
+        there = run.flat - slope * (times[0] - times[0].detach()).to(run.flat.dtype)
+        ys = torch.stack([run.flat, there])
+    if torch.is_grad_enabled() and slope is not None:
+        time, y = at_event(event, time, ys[1], slope)
         ys = torch.stack([ys[0], y])
     return torch.stack([t[0], time.to(t)]), ys

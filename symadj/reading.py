@@ -24,7 +24,7 @@ from symadj.forward.controller import (
 )
 from symadj.forward.event import Event
 from symadj.forward.field import Field
-from symadj.forward.interpolation import dense, linear
+from symadj.forward.interpolation import accurate, dense, linear
 from symadj.forward.observer import Observer
 from symadj.forward.solve import Integration
 from symadj.forward.transforms import is_batched, plain
@@ -73,6 +73,7 @@ def read_call(
     method: str | None,
     options: Mapping[str, Any] | None,
     event_fn: EventFunction | None = None,
+    is_dense: bool = False,
 ) -> Reading:
     """Read the arguments of a solve.
 
@@ -86,6 +87,8 @@ def read_call(
         The initial state, flat.
     rtol, atol, method, options, event_fn
         As for `symadj.odeint`.
+    is_dense : bool
+        Whether output at any time is wanted.
 
     Returns
     -------
@@ -125,11 +128,13 @@ def read_call(
         control = FixedGrid(
             ends=tuple(grid[1:].double().tolist()), sizes=tuple(grid.diff().double().tolist())
         )
-    is_linear = read.get("interp") == "linear"
+    interpolant = accurate(tableau) if is_dense or event is not None else dense(tableau)
+    if read.get("interp") == "linear":
+        interpolant = linear(tableau)
     ivp = Integration(
         field=field,
         tableau=tableau,
-        interpolant=linear(tableau) if is_linear else dense(tableau),
+        interpolant=interpolant,
         step_sizes=control,
         times=listed[:1] if event is not None else listed,
         event=event,

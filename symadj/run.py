@@ -1,6 +1,6 @@
 """One solve: made first, and its outputs then attached to autograd."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.storage import Place
 from symadj.adjoint.stored import StoredStates
 from symadj.autograd import Record, SymplecticAdjoint
-from symadj.captured import CapturedTensors, check_histories, tensors_in_reach
+from symadj.captured import CapturedTensors, candidates, check_histories, tensors_in_reach
 from symadj.errors import InvalidInputError, InvalidTypeError, UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Recorder
@@ -42,12 +42,15 @@ class Sources:
         Leaves in reach of ``f`` that its first evaluation did not read.
     arg_tensors, arg_leaves : tuple of Tensor
         Those in ``args``, as they were given and as ``f`` sees them: cut from their history.
+    is_complete : bool
+        Whether they were searched for, rather than named by the caller.
     """
 
     params: tuple[Tensor, ...]
     candidates: tuple[Tensor, ...]
     arg_tensors: tuple[Tensor, ...]
     arg_leaves: tuple[Tensor, ...]
+    is_complete: bool
 
     @property
     def given(self) -> tuple[Tensor, ...]:
@@ -121,6 +124,7 @@ class Run:
             graphs=self.schedule.graphs,
             stats=self.stats,
             num_params=len(self.sources.given),
+            is_complete=self.sources.is_complete,
             candidates=self.sources.candidates,
             versions=tuple(tensor._version for tensor in self.sources.candidates),
             arg_leaves=self.sources.arg_leaves,
@@ -262,7 +266,8 @@ class Call:
             )
         tracked = torch.is_grad_enabled() and not is_transformed()
         wants_time = tracked and (reading.times.requires_grad or reading.knots.requires_grad)
-        captured = CapturedTensors((*self.named, *self.arg_leaves))
+        in_reach = tensors_in_reach(field.func) if tracked and self.searches else []
+        captured = CapturedTensors((*self.named, *self.arg_leaves), in_reach)
         if tracked and self.searches:
             field.inspector = captured
         options = reading.options
@@ -314,6 +319,7 @@ class Call:
             stored.failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
             raise stored.failure
         params = (*self.named, *captured.found)
+        check_histories(params)
         kept = list(snapshots.tensors)
         if tracked and schedule.capacity is None:
             kept.append(solved.y_end)
@@ -326,9 +332,10 @@ class Call:
             stats.num_snapshots = stored.most
         sources = Sources(
             params=params,
-            candidates=self._candidates(params) if tracked else (),
+            candidates=candidates(in_reach, (*params, *self.arg_tensors, *self.arg_leaves)),
             arg_tensors=self.arg_tensors,
             arg_leaves=self.arg_leaves,
+            is_complete=self.searches,
         )
         return Run(
             reading=reading,
@@ -342,13 +349,6 @@ class Call:
             carried=carried,
             ambient=ambient,
         )
-
-    def _candidates(self, params: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        if not self.searches:
-            return ()
-        known = {id(tensor) for tensor in (*params, *self.arg_tensors, *self.arg_leaves)}
-        in_reach = tensors_in_reach(self.field.func)
-        return tuple(tensor for tensor in in_reach if id(tensor) not in known)
 
 
 def _look_at_start(ivp: Integration, y0: Tensor, carried: CarriedState) -> None:

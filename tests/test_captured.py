@@ -61,19 +61,87 @@ def test_a_leaf_that_is_itself_the_slope():
     assert torch.allclose(slope.grad, torch.ones(2, dtype=torch.float64))
 
 
-def test_a_tensor_with_a_history_is_refused_until_it_is_named():
+def test_a_tensor_with_a_history_is_found_in_a_closure():
     weight = scalar(0.3)
     context = torch.exp(weight)
-
-    def field(t, y):
-        return -context * y
-
     y0 = torch.ones(1, dtype=torch.float64)
-    with pytest.raises(CapturedTensorError, match=r"ExpBackward0.*adjoint_params"):
-        symadj.odeint(field, y0, T)
-    symadj.odeint(field, y0, T, adjoint_params=(context,))[-1].backward()
+    symadj.odeint(lambda t, y: -context * y, y0, T)[-1].backward()
     exact = -torch.exp(weight) * torch.exp(-torch.exp(weight))
     assert torch.allclose(weight.grad, exact.detach(), rtol=1e-5)
+
+
+def test_a_tensor_with_a_history_out_of_reach_is_refused_until_it_is_named():
+    context = torch.exp(scalar(0.3))
+    builtins.hidden_from_symadj = context
+    by_name = vars(builtins)["eval"]
+    field = lambda t, y: -by_name("hidden_from_symadj") * y
+    y0 = torch.ones(1, dtype=torch.float64)
+    with pytest.raises(CapturedTensorError, match=r"ExpBackward0.*args=.*adjoint_params"):
+        symadj.odeint(field, y0, T)
+    ys = symadj.odeint(field, y0, T, adjoint_params=(context,))
+    assert ys.requires_grad
+    del builtins.hidden_from_symadj
+
+
+def test_what_would_be_mixed_up_is_refused_not_wrong():
+    """f reads a tensor, and another one that was computed from it."""
+    weight = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+    square = weight @ weight.T
+    with pytest.raises(CapturedTensorError, match="args="):
+        symadj.odeint(lambda t, y: square @ y + weight @ y, torch.ones(2).double(), T)
+
+
+def test_a_source_in_reach_that_is_not_read_itself_does_no_harm():
+    weight = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+    square = weight @ weight.T
+    y0 = torch.ones(2, dtype=torch.float64)
+    field = lambda t, y: torch.tanh(square @ y) if t < 10 else weight @ y
+    options = {"step_size": 0.1}
+    results = [
+        torch.autograd.grad(
+            solve(field, y0, T, method="rk4", options=options).sum(), weight, retain_graph=True
+        )
+        for solve in (symadj.odeint, torchdiffeq.odeint)
+    ]
+    assert largest_difference(*results) < 1e-12
+
+
+def test_a_computed_tensor_that_another_time_reads():
+    base = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    y0 = torch.ones(2, dtype=torch.float64)
+    options = {"step_size": 0.1}
+    results = []
+    for solve in (symadj.odeint, torchdiffeq.odeint):
+        rate = base.sin()
+        field = lambda t, y, rate=rate: rate * y if t > 0.5 else -y
+        ys = solve(field, y0, T, method="rk4", options=options)
+        results.append(torch.autograd.grad(ys.sum(), base))
+    assert largest_difference(*results) < 1e-12
+
+
+def test_an_inner_solve_reads_the_outer_state():
+    rate = scalar(0.3)
+    y0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    options = {"step_size": 0.25}
+    results = []
+    for solve in (symadj.odeint, torchdiffeq.odeint):
+
+        def outer(t, y, solve=solve):
+            inner = lambda s, z: torch.tanh(z) * rate + y
+            return solve(inner, torch.zeros_like(y), T, method="rk4", options=options)[-1]
+
+        ys = solve(outer, y0, T, method="rk4", options=options)
+        results.append(torch.autograd.grad(ys.sin().sum(), (y0, rate)))
+    assert largest_difference(*results) < 1e-12
+
+
+def test_hooks_see_the_whole_gradient_once():
+    net, seen = Network(), []
+    net.inner.weight.register_hook(lambda g: seen.append(g.clone()) or 2 * g)
+    y0 = torch.ones(3, dtype=torch.float64)
+    symadj.odeint(net, y0, T)[-1].sum().backward()
+    assert len(seen) == 1
+    assert torch.equal(net.inner.weight.grad, 2 * seen[0])
 
 
 def test_detaching_is_the_other_way_out():

@@ -126,6 +126,36 @@ def test_an_event_at_the_start_is_found_there():
     assert t.item() == 0.3
     assert torch.equal(heights, torch.stack([height, height]))
     assert torch.equal(velocities, torch.stack([velocity, velocity]))
+    # A little higher, it is met a little later; it moves along with the start.
+    by_height, by_start = torch.autograd.grad(t, (height, t0), retain_graph=True)
+    assert abs(by_height.item() + 1 / velocity.item()) < 1e-12
+    assert abs(by_start.item() - 1.0) < 1e-12
+    assert abs(torch.autograd.grad(heights[-1], height)[0].item()) < 1e-12  # it is where it is
+
+
+def test_an_event_function_with_parameters_of_its_own():
+    level = torch.tensor(4.0, dtype=torch.float64, requires_grad=True)
+    y0 = (torch.tensor(5.0, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
+    fall = lambda t, y: (y[1], torch.full_like(y[1], -9.8))
+    t0 = torch.tensor(0.0, dtype=torch.float64)
+    t, (heights, _) = symadj.odeint_event(fall, y0, t0, event_fn=lambda t, y: y[0] - level)
+    by_time, by_height = (
+        torch.autograd.grad(x, level, retain_graph=True)[0] for x in (t, heights[-1])
+    )
+    speed = (1 + 2 * 9.8 * 1.0) ** 0.5
+    assert abs(by_time.item() + 1 / speed) < 1e-7
+    assert abs(by_height.item() - 1.0) < 1e-7
+
+
+@pytest.mark.parametrize("method", ["bosh3", "adaptive_heun", "tsit5", "trbdf2"])
+def test_every_adaptive_method_finds_it(method):
+    fall = lambda t, y: torch.stack([y[1], torch.full_like(y[1], -9.8)])
+    y0 = torch.tensor([5.0, 1.0], dtype=torch.float64)
+    t, _ = symadj.odeint_event(
+        fall, y0, torch.tensor(0.0).double(), event_fn=lambda t, y: y[0], method=method
+    )
+    exact = (1 + (1 + 2 * 9.8 * 5) ** 0.5) / 9.8
+    assert abs(t.item() - exact) < 1e-5
 
 
 def test_solve_tells_the_time_of_the_event():

@@ -1,6 +1,7 @@
 """The front door: what goes in, what comes out, and what is said when it cannot be done."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -304,3 +305,30 @@ def test_every_error_is_in_the_tree():
     assert len(raised) > 10
     assert all(issubclass(error, errors.SymadjError) for error in raised)
     assert all(error.__name__ in errors.__doc__ for error in raised)
+
+
+def test_a_state_changed_in_place_is_refused():
+    def field(t, y):
+        y.mul_(1.01)
+        return -y
+
+    with pytest.raises(errors.InvalidSlopeError, match="in place"):
+        symadj.odeint(field, ones(2), T)
+
+
+def test_a_slope_of_integers_is_taken_as_it_is_meant():
+    ys = symadj.odeint(lambda t, y: torch.ones(2, dtype=torch.long), ones(2), T)
+    assert torch.allclose(ys[-1], 1 + (T[-1] - T[0]).to(ys))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_call_inside_a_compiled_function(backend):
+    y0 = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    rate = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    call = lambda y: symadj.odeint(lambda t, y: -rate * y, 2 * y, T.double())[-1].sin().sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about itself
+        compiled = torch.compile(call, backend=backend)(y0)
+    ours = torch.autograd.grad(compiled, (y0, rate))
+    theirs = torch.autograd.grad(call(y0), (y0, rate))
+    assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(ours, theirs, strict=True))

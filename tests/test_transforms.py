@@ -111,15 +111,31 @@ def test_second_derivatives_of_args_and_captured_tensors():
     assert gradient_error(twice(symadj.odeint, by_args=True), theirs) < 1e-12
 
 
-def test_a_third_derivative_is_refused_and_another_way_named(net, y0):
-    y0.requires_grad_()
-    value = symadj.odeint(net, y0, T, **FIXED).sin().sum()
-    (first,) = torch.autograd.grad(value, y0, create_graph=True)
-    with pytest.raises(errors.UnsupportedError, match=r"torch\.func"):
-        torch.autograd.grad(first.sum(), y0, create_graph=True)
+def test_third_derivatives_in_reverse_mode(net, y0):
+    inputs = (y0.requires_grad_(), T.clone().requires_grad_(), *net.parameters())
+
+    def thrice(solve):
+        value = solve(net, inputs[0], inputs[1], **FIXED).sin().sum()
+        for _ in range(2):
+            found = torch.autograd.grad(value, inputs, create_graph=True)
+            value = sum((g**2).sum() for g in found)
+        return torch.autograd.grad(value, inputs)
+
+    assert gradient_error(thrice(symadj.odeint), thrice(torchdiffeq.odeint)) < 1e-11
 
 
-def test_and_that_other_way_works(net, y0):
+def test_products_with_the_hessian_by_torch_autograd_functional(net, y0):
+    """hvp differentiates a second derivative once more, with respect to its cotangent."""
+    direction = torch.randn_like(y0)
+    ends = []
+    for solve in (symadj.odeint, torchdiffeq.odeint):
+        loss = lambda y, solve=solve: solve(net, y, T, **FIXED).sin().sum()
+        for product in (torch.autograd.functional.hvp, torch.autograd.functional.vhp):
+            ends.append(product(loss, y0, direction)[1])
+    assert gradient_error(ends[:2], ends[2:]) < 1e-12
+
+
+def test_third_derivatives_by_torch_func(net, y0):
     loss, params = loss_of(net, FIXED), parameters(net)
     third = jacrev(hessian(lambda y: loss(params, y)))(y0)
     eps = 1e-5

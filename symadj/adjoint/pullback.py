@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from symadj.captured import check_leaves
+from symadj.captured import KnownTensors
 from symadj.forward.field import Field
 from symadj.forward.implicit import state_jacobian
 from symadj.forward.transforms import is_batch
@@ -63,6 +63,8 @@ class Pullback:
         others get None. All, unless given.
     want_time : bool
         Whether gradients with respect to time are wanted.
+    is_complete : bool
+        Whether ``params`` are to be all that ``f`` reads, so that another one is an error.
 
     Attributes
     ----------
@@ -70,6 +72,8 @@ class Pullback:
     param_gradients : list of Tensor or None
         Sum of ``(∂f/∂θ)ᵀ μ`` over all calls, one for each of ``params``. Added to in place: beside
         it there is only ever one call's own contribution.
+    looks : bool
+        Whether the next evaluation is looked at for tensors that are not known.
     num_calls : int
         Vector-Jacobian products so far.
     num_evaluations : int
@@ -83,6 +87,7 @@ class Pullback:
         *,
         want_time: bool,
         num_required: int | None = None,
+        is_complete: bool = False,
     ) -> None:
         self.field = field
         self._params = tuple(params)
@@ -91,10 +96,9 @@ class Pullback:
             torch.zeros_like(param) if num_required is None or place < num_required else None
             for place, param in enumerate(params)
         ]
-        # A module shows what it reads; of a function it takes a look at what it has read.
-        self._is_watched = not isinstance(field.func, nn.Module)
-        self._known = {id(param) for param in params}
-        self._borders = {param.grad_fn for param in params if param.grad_fn is not None}
+        self._known = KnownTensors(params) if is_complete else None
+        # A module shows most of what it reads, and is looked at once a step; a function always.
+        self.looks = self._always_looks = not isinstance(field.func, nn.Module)
         self.num_calls = 0
         self.num_evaluations = 0
 
@@ -115,8 +119,9 @@ class Pullback:
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
             slope = self.field(t, y)
-        if self._is_watched and slope.grad_fn is not None:
-            check_leaves(slope.grad_fn, self._known | {id(y), id(t)}, self._borders)
+        if self._known is not None and self.looks and slope.grad_fn is not None:
+            self.looks = self._always_looks
+            self._known.check(slope.grad_fn, y, t)
         return Evaluation(t, y, slope)
 
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:

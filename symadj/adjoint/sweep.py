@@ -58,6 +58,7 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
     *,
     graphs: int = 1,
     num_required: int | None = None,
+    is_complete: bool = False,
     knots: Tensor | None = None,
     output_slopes: Tensor | None = None,
     replayer: Replayer | None = None,
@@ -85,6 +86,8 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
     num_required : int, optional
         How many of the parameters get zeros where ``f`` does not use them; the others get None.
         All, unless given.
+    is_complete : bool
+        Whether ``params`` are to be all that ``f`` reads, so that another one is an error.
     knots : Tensor, shape (K,), optional
         Given where time's gradient is wanted: the grid points, or the initial time alone.
     output_slopes : Tensor, shape (T, n), optional
@@ -99,10 +102,18 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
     nfe_before = ivp.field.nfe
     clock = ivp.clock(y0)
     weights = Weights(ivp.tableau, y0)
-    pullback = Pullback(ivp.field, params, num_required=num_required, want_time=knots is not None)
+    pullback = Pullback(
+        ivp.field,
+        params,
+        want_time=knots is not None,
+        num_required=num_required,
+        is_complete=is_complete,
+    )
     time_gradient = None
     if knots is not None:
-        time_gradient = TimeGradient(knots, anchors(steps, has_grid=ivp.step_sizes.has_grid))
+        time_gradient = TimeGradient(
+            knots, cotangents, anchors(steps, has_grid=ivp.step_sizes.has_grid)
+        )
     slopes = AdjointSlopes(cotangents[0], weights.num_stages)
     adjoint = StepAdjoint(ivp.tableau, weights, slopes, pullback, time_gradient)
 
@@ -118,6 +129,7 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
         is_replayed = len(stages.states) < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         times = clock(step.stretch)
+        pullback.looks = True
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
         if replayer is not None:

@@ -27,12 +27,15 @@ class TimeGradient:
     ----------
     knots : Tensor, shape (K,)
         The times on which the steps hang.
+    cotangents : Tensor
+        Those of the outputs.
     anchors : sequence of Anchor
         Which of them each step hangs on.
     """
 
-    def __init__(self, knots: Tensor, anchors: Sequence[Anchor]) -> None:
-        self.knots = torch.zeros_like(knots)
+    def __init__(self, knots: Tensor, cotangents: Tensor, anchors: Sequence[Anchor]) -> None:
+        # Made from the cotangents, so that they are a batch if those are one.
+        self.knots = cotangents.new_zeros(len(knots), dtype=knots.dtype)
         self._anchors = anchors
 
     def add_stage(

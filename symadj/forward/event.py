@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -51,6 +51,16 @@ class Event:
         """Return one number, positive at first, that becomes zero at the event; differentiable."""
         value = torch.as_tensor(self.function(t, self.packing.unpack(y)))
         return torch.min(value * self.signs)
+
+    def met_at_start(self) -> "Event":
+        """Return the event of those entries alone that are zero at the start."""
+        is_zero = self.signs == 0
+        function = self.function
+
+        def entries(t: Tensor, y: Any) -> Tensor:
+            return torch.as_tensor(function(t, y))[is_zero]
+
+        return replace(self, function=entries, signs=torch.ones_like(self.signs[is_zero]))
 
     def sign(self, t: float, y: Tensor) -> float:
         """Return its sign at a time and a flat state."""

@@ -63,7 +63,15 @@ class Field:
         self.nfe += 1
         if self.before is not None:
             self.before()
+        version = None if y.is_inference() else y._version
         slope = self.packing.pack_slope(self.func(t, self.packing.unpack(y), *self.args))
+        if version is not None and y._version != version:
+            raise InvalidSlopeError(
+                "f changed its state in place. The state belongs to the solver, which needs it as "
+                "it was: use y * 2 for y.mul_(2), or begin with y = y.clone()."
+            )
+        if not (slope.is_floating_point() or slope.is_complex()):
+            slope = slope.to(y.dtype)
         if slope.is_complex() and not y.is_complex():
             raise InvalidSlopeError(
                 f"f returned {slope.dtype} for a state of {y.dtype}: its imaginary part would be "

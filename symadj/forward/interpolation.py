@@ -19,7 +19,7 @@ from torch import Tensor
 from symadj.forward.slopes import Slopes
 from symadj.forward.transforms import outside_transforms
 from symadj.forward.weights import Weights
-from symadj.tableaus import ButcherTableau
+from symadj.tableaus import ButcherTableau, hermite_dense_output
 
 Polynomial: TypeAlias = tuple[Tensor, ...]
 """Coefficients of 1, θ, θ², ..., each of shape (n,)."""
@@ -122,6 +122,18 @@ def _column(thetas: Sequence[float], like: Tensor) -> Tensor:
 def linear(tableau: ButcherTableau) -> Interpolant:
     """Straight line from ``y_n`` to ``y_{n+1}``: torchdiffeq's default on a fixed grid."""
     return Interpolant([[float(x)] for x in tableau.weights], is_linear=True)
+
+
+def accurate(tableau: ButcherTableau) -> Interpolant:
+    """The tableau's own interpolant, or the cubic of Hermite where that is of a low order.
+
+    It is for events, and for output at any time. There torchdiffeq's interpolant of bosh3, which is
+    good to first order only, would be far off.
+    """
+    if tableau.dense_order > 1:
+        return dense(tableau)
+    rows = hermite_dense_output(tableau.weights)
+    return Interpolant([[float(x) for x in row] for row in rows], is_linear=False)
 
 
 def dense(tableau: ButcherTableau) -> Interpolant:

@@ -78,6 +78,10 @@ class ButcherTableau:
         ``γ`` of the filter ``(I - hγJ)⁻¹`` that keeps an error estimate bounded, however stiff the
         problem (Shampine & Baca, SIAM J. Sci. Stat. Comput. 5, 1984, DOI 10.1137/0905020;
         Hairer & Wanner II, (IV.8.20)). ``None``: the estimate is taken as it is.
+    estimate_order
+        Order in h of the error estimate, where the step size is to follow that rather than `order`.
+    dense_order
+        Order of `dense_output`, as far as it matters: 1, or 2 and more.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class ButcherTableau:
     b_hat_start: Number = Fraction(0)
     error_filter: Number | None = None
     estimate_order: int | None = None
+    dense_order: int = 2
 
     def __post_init__(self) -> None:
         """Check lengths first, then the identities that every method satisfies."""

@@ -132,6 +132,7 @@ BOSH3 = ButcherTableau(
     # The middle of the step is stage 1's state, as in torchdiffeq. It is of order 1 only, and so is
     # the quartic, whereas the cubic would be of order 3.
     dense_output=quartic_dense_output(_exact("2/9 1/3 4/9 0"), _exact("0 1/2 0 0")),
+    dense_order=1,
     reference=(
         "Bogacki & Shampine, Appl. Math. Lett. 2(4) (1989) 321-325, "
         "DOI 10.1016/0893-9659(89)90079-7; the middle of the step is torchdiffeq 0.2.5's"

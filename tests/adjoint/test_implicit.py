@@ -167,7 +167,7 @@ class Trajectory:
         pullback = Pullback(self.field, tuple(self.f.parameters()), want_time=True)
         slopes = AdjointSlopes(self.y0, weights.num_stages)
         hangs_on = [(n, n + 1) for n in range(len(self.solutions))]
-        time_gradient = TimeGradient(self.grid, hangs_on)
+        time_gradient = TimeGradient(self.grid, self.grid, hangs_on)
         adjoint = StepAdjoint(self.tableau, weights, slopes, pullback, time_gradient)
         adjoint_states = [adjoint_state]
         for n in reversed(range(len(self.solutions))):
