@@ -16,6 +16,7 @@ from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Replayer
 from symadj.forward.solve import Integration
 from symadj.forward.trajectory import Stats, StepGrid
+from symadj.forward.transforms import is_batch
 from symadj.forward.unrolled import unroll
 
 
@@ -213,9 +214,7 @@ def _nested(
         ``c_order, ..., c_1``, then the inputs.
     """
     # Cut from their histories, so that each gradient is that of its own place alone.
-    leaves: list[Any] = [
-        None if variable is None else variable.detach().requires_grad_() for variable in variables
-    ]
+    leaves: list[Any] = [_cut(variable) for variable in variables]
     start = len(variables) - record.num_inputs
     given = variables[start:]
     y0, times, knots = leaves[start : start + 3]
@@ -241,8 +240,18 @@ def _nested(
             cotangents = leaves[start - len(values) : start]
             start -= len(values)
             values = _pull_back(values, known, cotangents, create_graph=level < order)
-            known = [*cotangents, *known]
+            known = [
+                *(c if c is not None and c.requires_grad else None for c in cotangents),
+                *known,
+            ]
     return values
+
+
+def _cut(variable: Tensor | None) -> Tensor | None:
+    """Return a leaf with the value of a tensor; a batch of cotangents as it is."""
+    if variable is None or is_batch(variable):
+        return variable
+    return variable.detach().requires_grad_()
 
 
 def _pull_back(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symadj.errors import SolveError, UnsupportedError
+from symadj.errors import InvalidTypeError, SolveError, UnsupportedError
 from symadj.forward.event import Event
 
 
@@ -69,9 +69,16 @@ def at_event(event: Event, time: Tensor, y: Tensor, slope: Tensor) -> tuple[Tens
 
     Raises
     ------
+    InvalidTypeError
+        If the event's function returns no tensor.
     SolveError
         If the event's function only touches zero: its time has no derivative.
     """
+    if y.requires_grad and not isinstance(event.function(time, event.packing.unpack(y)), Tensor):
+        raise InvalidTypeError(
+            "event_fn returned a plain number, through which no gradient flows. Return a tensor, or "
+            "solve under torch.no_grad()."
+        )
     value = event(time, y)
     if not value.requires_grad:
         return time, y

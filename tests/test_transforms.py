@@ -228,6 +228,15 @@ def test_a_batch_of_cotangents(net, y0, checkpoints):
     field = lambda y: symadj.odeint(net, y, T, **ADAPTIVE)[-1]
     fast = torch.autograd.functional.jacobian(field, y0.detach(), vectorize=True)
     assert gradient_error([fast], [together[0]]) < 1e-14
+    loss = lambda y: field(y).sin().sum()
+    second = [
+        torch.autograd.functional.hessian(loss, y0.detach(), vectorize=vectorize)
+        for vectorize in (True, False)
+    ]
+    assert gradient_error(second[:1], second[1:]) < 1e-14
+    outputs = lambda y, t: symadj.odeint(net, y, t, checkpoints=checkpoints, **FIXED)
+    t = T.clone().requires_grad_()
+    assert torch.autograd.gradcheck(outputs, (y0, t), check_batched_grad=True)
 
 
 def test_a_transform_leaves_nothing_behind(net, y0):
