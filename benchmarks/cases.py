@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from .discretization import Discretization, adaptive, fixed_grid
 from .environment import selected_size
-from .methods import DEFAULT_CHECKPOINTS, METHODS
+from .methods import DEFAULT_CHECKPOINTS, DIAL, METHODS, PEERS, expected_replays
 from .problems import PROBLEMS, ProblemInstance
 from .timing import Effort
 
@@ -48,6 +48,11 @@ class Case:
             self.tableau, rtol=problem.rtol, atol=problem.atol, first_step=problem.first_step
         )
 
+    @property
+    def expected_replays(self) -> float:
+        """Steps that the backward pass will replay, NaN where that is not known beforehand."""
+        return expected_replays(self.checkpoints, self.steps)
+
 
 CASE_FIELDS = tuple(entry.name for entry in fields(Case))
 
@@ -64,7 +69,9 @@ class Measurement:
     Seconds are medians and quartiles over interleaved rounds; the ratio is the median of the
     rounds' own ratios to torchdiffeq's backpropagation, with a 95 % bootstrap interval. Bytes are
     peaks above the start of the call. Steps and forward evaluations are those of the forward
-    pass. Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
+    pass. Replayed steps are those that were taken again as a whole, since their states had not been
+    kept; of a case that is left out because it would replay too many, they are the only figure.
+    Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
     against float64 backpropagation over the very steps that were taken.
     """
 
@@ -84,6 +91,7 @@ class Measurement:
     nvjp: float = _meter("count")
     num_accepted: float = _meter("count")
     num_rejected: float = _meter("count")
+    num_replayed_steps: float = _meter("count")
     relative_gradient_error: float = _meter("relative")
     relative_step_gradient_error: float = _meter("relative")
     num_threads: float = _meter("count")
@@ -94,32 +102,77 @@ METER_UNITS: dict[str, str] = {entry.name: entry.metadata["unit"] for entry in f
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cases of one problem: every combination of what is listed here."""
+    """The cases of one problem: every combination of what is listed here.
 
-    schemes: tuple[tuple[str, str | int], ...]  # (tableau, steps)
+    Attributes
+    ----------
+    schemes : tuple of (tableau, steps)
+        How time is discretized.
+    sizes, methods, checkpoints
+        As in `Case`.
+    others : tuple of str
+        Methods that run beside them, with the checkpoints they keep by default.
+    effort : Effort or None
+        What the problem is worth, if not as much as the others.
+    """
+
+    schemes: tuple[tuple[str, str | int], ...]
     sizes: tuple[str, ...]
     methods: tuple[str, ...] = tuple(METHODS)
     checkpoints: tuple[str | int, ...] = (DEFAULT_CHECKPOINTS,)
+    others: tuple[str, ...] = ()
+    effort: Effort | None = None
+
+    def cases(self, problem: str) -> Iterator[Case]:
+        """Generate them, those that differ by method or checkpoints only in a row."""
+        choices = [
+            *itertools.product(self.methods, self.checkpoints),
+            *((method, DEFAULT_CHECKPOINTS) for method in self.others),
+        ]
+        for (tableau, steps), size, (method, checkpoints) in itertools.product(
+            self.schemes, self.sizes, choices
+        ):
+            yield Case(problem, method, tableau, size, steps, checkpoints)
 
 
 @dataclass(frozen=True)
 class SizeSet:
-    """Every case at one scale of work."""
+    """Every case at one scale of work, and the longest that the cases of a class may take."""
 
     effort: Effort
     sweeps: Mapping[str, Sweep]
+    timeout_seconds: float = 600.0
 
     def cases(self, problem: str | None = None) -> tuple[Case, ...]:
         """Return the cases of one problem, or all of them."""
         return tuple(
-            Case(name, method, tableau, size, steps, checkpoints)
+            case
             for name, sweep in self.sweeps.items()
             if problem in (None, name)
-            for (tableau, steps), size, method, checkpoints in itertools.product(
-                sweep.schemes, sweep.sizes, sweep.methods, sweep.checkpoints
-            )
+            for case in sweep.cases(name)
         )
 
+    def effort_of(self, problem: str) -> Effort:
+        """Return what the cases of a problem are worth."""
+        return self.sweeps[problem].effort or self.effort
+
+
+def _dial(
+    size: str, steps: tuple[int, ...], checkpoints: tuple[str | int, ...], effort: Effort
+) -> Sweep:
+    """Cost against the number of checkpoints, every other method beside it."""
+    return Sweep(
+        tuple(("rk4", count) for count in steps),
+        (size,),
+        methods=("symadj",),
+        checkpoints=checkpoints,
+        others=PEERS,
+        effort=effort,
+    )
+
+
+# A few settings that tell the shape of the curve in half a minute: one costs about four seconds.
+_FEW = tuple(kept for kept in DIAL if kept in {4, 16} or isinstance(kept, str))
 
 QUICK = SizeSet(
     Effort(min_rounds=5, max_rounds=21, seconds=1.5),
@@ -149,6 +202,9 @@ QUICK = SizeSet(
             methods=("symadj",),
             checkpoints=("states", "stages"),
         ),
+        "kdv-checkpoints": _dial(
+            "64 points 2 channels batch 32", (50,), _FEW, Effort(3, 3, seconds=0.0)
+        ),
     },
 )
 
@@ -173,10 +229,29 @@ SMOKE = SizeSet(
             methods=("symadj",),
             checkpoints=("states", "stages"),
         ),
+        "kdv-checkpoints": _dial(
+            "16 points 2 channels batch 2", (5,), _FEW, Effort(1, 1, seconds=0.0)
+        ),
     },
 )
 
-_SIZE_SETS = {"quick": QUICK, "smoke": SMOKE}
+# Hours: the whole axis of checkpoints. One checkpoint over 500 steps, and one or two over 5,000,
+# are left out, as they would replay up to 12.5 million steps.
+STANDARD = SizeSet(
+    Effort(min_rounds=11, max_rounds=41, seconds=6.0),
+    {
+        **QUICK.sweeps,
+        "kdv-checkpoints": _dial(
+            "64 points 2 channels batch 32",
+            (50, 500, 5_000),
+            tuple(DIAL),
+            Effort(min_rounds=5, max_rounds=21, seconds=30.0, max_replayed_steps=100_000),
+        ),
+    },
+    timeout_seconds=12 * 3600.0,
+)
+
+_SIZE_SETS = {"quick": QUICK, "smoke": SMOKE, "standard": STANDARD}
 
 
 def selected_size_set() -> SizeSet:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cases import Case, Measurement, selected_size_set
+from .cases import METER_UNITS, Case, Measurement, selected_size_set
 from .discretization import Discretization
 from .environment import selected_device, selected_num_threads
 from .gradient import flatten, forward, relative_error
@@ -38,7 +38,14 @@ Outcome = Measurement | Failure
 def measure_cases(cases: Sequence[Case]) -> dict[Case, Outcome]:
     """Measure cases with the effort, threads and device that the environment asks for."""
     torch.set_num_threads(selected_num_threads())
-    return measure(cases, selected_size_set().effort, selected_device())
+    problems: dict[str, list[Case]] = {}
+    for case in cases:
+        problems.setdefault(case.problem, []).append(case)
+    outcomes: dict[Case, Outcome] = {}
+    for problem, its_cases in problems.items():
+        effort = selected_size_set().effort_of(problem)
+        outcomes |= measure(its_cases, effort, selected_device())
+    return outcomes
 
 
 def measure(cases: Sequence[Case], effort: Effort, device: torch.device) -> dict[Case, Outcome]:
@@ -114,25 +121,34 @@ def _measure_group(
     instance = PROBLEMS[baseline.problem].build(baseline.size, DTYPE, device)
     figures: dict[Case, _Figures] = {}
     clocks: dict[Case, Callable[[], tuple[float, ...]]] = {}
-    failures: dict[Case, Outcome] = {}
+    unmeasured: dict[Case, Outcome] = {}
     for case in dict.fromkeys((*cases, baseline)):
+        if case.expected_replays > effort.max_replayed_steps:
+            unmeasured[case] = _left_out(case)
+            continue
         try:
             run = _prepare(case, instance, device)
             figures[case] = _figures(run)
             clocks[case] = run.timed
         except Exception:  # whatever a method under test raises is its result
-            failures[case] = Failure(traceback.format_exc())
+            unmeasured[case] = Failure(traceback.format_exc())
     seconds: dict[Case, Seconds] = {}
     for case, rounds in interleaved_rounds(clocks, effort).items():
         if isinstance(rounds, Exception):
-            failures[case] = Failure("".join(traceback.format_exception(rounds)))
+            unmeasured[case] = Failure("".join(traceback.format_exception(rounds)))
         else:
             seconds[case] = rounds
     return {
-        case: failures.get(case)
+        case: unmeasured.get(case)
         or _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size)
         for case in cases
     }
+
+
+def _left_out(case: Case) -> Measurement:
+    """Say why a case is not run: by what it would replay, and nothing else."""
+    nothing = dict.fromkeys(METER_UNITS, NAN)
+    return Measurement(**nothing | {"num_replayed_steps": case.expected_replays})
 
 
 def _figures(run: Run) -> _Figures:
@@ -191,6 +207,7 @@ def _measurement(
         nvjp=float(counts.num_vjps),
         num_accepted=float(len(counts.accepted_steps)),
         num_rejected=float(counts.num_rejected),
+        num_replayed_steps=counts.num_replayed_steps,
         relative_gradient_error=figures.error,
         relative_step_gradient_error=figures.step_error,
         num_threads=float(torch.get_num_threads()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import tempfile
 import time
@@ -110,6 +111,8 @@ class CountingField(nn.Module):
         Of the forward pass.
     num_rejected : int
         Of the forward pass.
+    stats : object
+        What the solver itself counts, if it tells: symadj alone knows which steps it replays.
     """
 
     def __init__(self, field: nn.Module, *, is_adaptive: bool) -> None:
@@ -120,6 +123,7 @@ class CountingField(nn.Module):
         self.num_vjps = 0
         self.accepted_steps: list[tuple[float, float]] = []
         self.num_rejected = 0
+        self.stats: object = None
         if is_adaptive:
             self.callback_accept_step = self._count_accepted
             self.callback_reject_step = self._count_rejected
@@ -133,6 +137,15 @@ class CountingField(nn.Module):
     def _count_rejected(self, t0: Tensor, y0: State, dt: Tensor) -> None:
         if self.phase == "forward":
             self.num_rejected += 1
+
+    def callback_stats(self, stats: object) -> None:
+        """Take what the solver counts; the figures of the backward pass are in it afterwards."""
+        self.stats = stats
+
+    @property
+    def num_replayed_steps(self) -> float:
+        """Steps taken again in the backward pass; NaN where the solver does not tell."""
+        return float(getattr(self.stats, "num_replayed_steps", math.nan))
 
     def forward(self, t: Tensor, y: State) -> State:
         """Return the field's dy/dt."""

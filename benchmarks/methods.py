@@ -14,11 +14,12 @@ the benchmarks pin, so that they return what torchdiffeq returns and waste no ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,11 @@ try:
     import symadj
 except ImportError:
     symadj = None  # type: ignore[assignment]  # its cases fail by name, the others run
+
+try:
+    from symadj.adjoint.binomial import optimal_replays
+except ImportError:  # symadj is not there, or of before it could keep a bounded number of states
+    optimal_replays = None  # type: ignore[assignment]
 
 try:
     import torchdiffeq
@@ -45,6 +51,23 @@ BASELINE = "torchdiffeq-backprop"
 
 DEFAULT_CHECKPOINTS = "default"
 """The checkpoints that a method keeps when it is not asked."""
+
+COUNTS = (1, 2, 4, 8, 16, 32)
+"""The numbers of checkpoints on the dial of symadj."""
+
+DIAL: Mapping[str | int, Mapping[str, Any]] = MappingProxyType(
+    {
+        **{count: {"checkpoints": count} for count in COUNTS},
+        "states": {"checkpoints": None},
+        "graphs": {"checkpoints": None, "options": {"graphs": 100}},
+        "stages": {"checkpoints": "stages"},
+    }
+)
+"""What symadj can be told to keep: the settings of its dial, as arguments of its solve.
+
+At most so many states; every accepted state; these, and in the backward pass the graphs of all of
+a step's stages at once; every stage state too. The gradient is the same, bit for bit.
+"""
 
 Solve = Callable[[nn.Module, State, Tensor, Discretization], State]
 
@@ -90,21 +113,39 @@ def _require(package: Any, name: str) -> None:
         )
 
 
-def _symadj(checkpoints: Literal["stages"] | None) -> Solve:
+def _symadj(kept: str | int) -> Solve:
+    setting = {key: value for key, value in DIAL[kept].items() if key != "options"}
+    options = DIAL[kept].get("options", {})
+
     def solve(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
         _require(symadj, "symadj")
-        return symadj.odeint(
+        solution = symadj.solve(
             field,
             y0,
             t,
             rtol=how.rtol,
             atol=how.atol,
             method=how.tableau,
-            options=dict(how.options),
-            checkpoints=checkpoints,
+            options={**how.options, **options},
+            **setting,
         )
+        tell = getattr(field, "callback_stats", None)
+        if tell is not None:
+            tell(solution.stats)
+        ys: State = solution.ys
+        return ys
 
     return solve
+
+
+def expected_replays(checkpoints: str | int, num_steps: str | int) -> float:
+    """Return how many steps a fixed grid makes symadj replay, known before it is run.
+
+    NaN where it is not known: the steps are adaptive, or the checkpoints are no number.
+    """
+    if optimal_replays is None or isinstance(checkpoints, str) or isinstance(num_steps, str):
+        return float("nan")
+    return float(optimal_replays(num_steps, checkpoints))
 
 
 def _backprop(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
@@ -301,11 +342,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             "symadj",
-            {
-                DEFAULT_CHECKPOINTS: _symadj(None),
-                "states": _symadj(None),
-                "stages": _symadj("stages"),
-            },
+            {DEFAULT_CHECKPOINTS: _symadj("states"), **{kept: _symadj(kept) for kept in DIAL}},
         ),
         Method("symadj-stages", _default(_symadj("stages"))),
         Method(BASELINE, _default(_backprop)),
@@ -314,3 +351,6 @@ METHODS: dict[str, Method] = {
         Method("checkpoint-step", _default(_checkpointed(_search_steps))),
     )
 }
+
+PEERS = tuple(name for name in METHODS if not name.startswith("symadj"))
+"""The methods that are not ours."""

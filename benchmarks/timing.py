@@ -7,6 +7,7 @@ turns, A B C A B C ..., within one process, and each round's own ratio to the ba
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,12 +29,14 @@ class Effort:
     """How much time a group of contestants is worth.
 
     Rounds go on until ``seconds`` are spent, but at least ``min_rounds`` and at most
-    ``max_rounds`` of them.
+    ``max_rounds`` of them. A contestant that is known to replay more than ``max_replayed_steps``
+    in one backward pass takes no part.
     """
 
     min_rounds: int
     max_rounds: int
     seconds: float
+    max_replayed_steps: float = math.inf
 
 
 @contextmanager

@@ -3,21 +3,13 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from reports.dial import dials
+from reports.dial_findings import dial_verdict
+from reports.finding import GAIN, LOSS, NOTE, Finding
 from reports.formats import format_ratio, format_relative
 from reports.labels import BASE_METHOD, OWN_METHODS, method_label, problem_label
 from reports.summaries import Comparison, Row, Summary
-
-GAIN, LOSS, NOTE = "gain", "loss", "note"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence, and whether it speaks for the symplectic adjoint, against it, or neither."""
-
-    kind: str
-    text: str
 
 
 def findings(summary: Summary) -> list[Finding]:
@@ -38,6 +30,7 @@ def findings(summary: Summary) -> list[Finding]:
         found += _against_base(summary, method)
     found += _least_memory(summary)
     found += _exactness(summary)
+    found += _dials(summary)
     if summary.failures:
         cases = plural(len(summary.failures), "case")
         found.append(
@@ -58,7 +51,7 @@ def verdict(summary: Summary) -> str:
             row
             for comparison in summary.comparisons
             for row in comparison.rows
-            if row.method == method and row.time_ratio is not None
+            if row.method == method and row.is_usual and row.time_ratio is not None
         ]
         memory = [row.memory_ratio for row in rows if row.memory_ratio is not None]
         time = [row.time_ratio.value for row in rows if row.time_ratio is not None]
@@ -80,12 +73,18 @@ def _middle(values: Sequence[float]) -> str:
 
 
 def _against_base(summary: Summary, method: str) -> list[Finding]:
-    """Memory and time against backpropagation, over every configuration."""
+    """Memory and time against backpropagation, over every configuration, as it comes.
+
+    The other settings of its checkpoints are the dial's affair: they would count many times here.
+    """
     rows = [
         (comparison, row)
         for comparison in summary.comparisons
         for row in comparison.rows
-        if row.method == method and row.time_ratio is not None and row.memory_ratio is not None
+        if row.method == method
+        and row.is_usual
+        and row.time_ratio is not None
+        and row.memory_ratio is not None
     ]
     if not rows:
         return []
@@ -207,6 +206,17 @@ def _exactness(summary: Summary) -> list[Finding]:
     if BASE_METHOD in worst:
         others = {BASE_METHOD: worst[BASE_METHOD], **others}
     return [Finding(NOTE, f"{text}; {_named(others)}." if others else f"{text}.")]
+
+
+def _dials(summary: Summary) -> list[Finding]:
+    """Whether another exact method lies under the curve of the checkpoints."""
+    found = []
+    for dial in dials(summary):
+        verdict_of_it = dial_verdict(dial)
+        where = problem_label(dial.sweep.problem).name
+        steps = dial.sweep.fixed.steps
+        found.append(Finding(verdict_of_it.kind, f"{where}, {steps} steps: {verdict_of_it.text}"))
+    return found
 
 
 def _named(values: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 NOT_MEASURED = "-"
 FAILED = "failed"
+NOT_RUN = "not run"
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SECOND_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
@@ -173,6 +174,7 @@ _KNOWN = {
         Meter("nvjp", "VJPs", format_count, "1"),
         Meter("num_accepted", "Steps accepted", format_count, "1"),
         Meter("num_rejected", "Steps rejected", format_count, "1"),
+        Meter("num_replayed_steps", "Steps replayed", format_count, "1"),
         Meter("relative_gradient_error", "Error against the true gradient", format_relative, "1"),
         Meter(
             "relative_step_gradient_error",

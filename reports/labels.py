@@ -25,12 +25,16 @@ class Style:
 
 @dataclass(frozen=True)
 class MethodLabel:
-    """A method's name in tables, its short name beside a point, and what it does."""
+    """A method's name in tables, its short name beside a point, and what it does.
+
+    `is_exact` tells whether its gradient is known to be that of the steps taken, up to rounding.
+    """
 
     name: str
     short: str
     explanation: str
     style: Style
+    is_exact: bool = True
 
 
 _METHODS = {
@@ -57,6 +61,7 @@ _METHODS = {
         "adjoint",
         "torchdiffeq's odeint_adjoint: a second ODE backwards in time; not exact",
         Style("#d55e00", "triangle-up"),
+        is_exact=False,
     ),
     "checkpoint-solve": MethodLabel(
         "checkpoint per solve",
@@ -136,6 +141,22 @@ _PROBLEMS = {
         "A plain multilayer perceptron; what is kept of the trajectory varies (synthetic data).",
         is_axis=True,
     ),
+    "kdv-checkpoints": ProblemLabel(
+        "Korteweg-de Vries over checkpoints",
+        "A learned energy whose flow reproduces Korteweg-de Vries trajectories, on a fixed grid of "
+        "steps; the number of checkpoints varies (synthetic data).",
+        is_axis=True,
+    ),
+}
+
+_CHECKPOINTS = {
+    "states": ("states", "every accepted state is kept; each step's stages are made again"),
+    "graphs": (
+        "graphs",
+        "every accepted state is kept; a step's stages are made again with all their graphs at "
+        "once, so none is made twice",
+    ),
+    "stages": ("stages", "every stage state is kept too; nothing is made again"),
 }
 
 _TABLEAU_ORDERS = {
@@ -168,13 +189,30 @@ def method_label(method: str, others: tuple[str, ...] = ()) -> MethodLabel:
         return _METHODS[method]
     unknown = sorted({name for name in (*others, method) if name not in _METHODS})
     style = _SPARE_STYLES[unknown.index(method) % len(_SPARE_STYLES)]
-    return MethodLabel(method, method, "not described here", style)
+    return MethodLabel(method, method, "not described here", style, is_exact=False)
 
 
 def method_order(method: str) -> tuple[int, str]:
     """Key that sorts methods: the known ones in a fixed order, the others by name."""
     known = list(_METHODS)
     return (known.index(method) if method in _METHODS else len(known), method)
+
+
+def checkpoints_label(kept: int | str) -> str:
+    """Short name of a setting of the checkpoints, for use beside a point.
+
+    >>> checkpoints_label(4), checkpoints_label("states")
+    ('C=4', 'states')
+    """
+    if isinstance(kept, int):
+        return f"C={kept}"
+    return _CHECKPOINTS[kept][0] if kept in _CHECKPOINTS else kept
+
+
+def explained_checkpoints() -> tuple[tuple[str, str], ...]:
+    """Short name and meaning of every setting that is known."""
+    count = ("C", "at most C states are kept at once; the others are made again from them")
+    return (count, *_CHECKPOINTS.values())
 
 
 def problem_label(problem: str) -> ProblemLabel:

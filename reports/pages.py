@@ -8,11 +8,15 @@ from typing import Any
 
 import jinja2
 
+from reports.dial import AXIS, dial_of
+from reports.dial_findings import dial_findings
 from reports.drawings import (
     absolute_scatter,
     bars,
+    dial_figure,
     error_dots,
     ratio_scatter,
+    replay_figure,
     sweep_figures,
     sweep_text,
 )
@@ -20,14 +24,21 @@ from reports.drawings.notes import comparison_key, configuration_text, slug
 from reports.figures import Figure
 from reports.findings import findings, plural, verdict
 from reports.formats import format_bytes
-from reports.labels import MethodLabel, Style, method_label, problem_label
+from reports.labels import (
+    MethodLabel,
+    Style,
+    explained_checkpoints,
+    method_label,
+    problem_label,
+)
 from reports.plotly_figures import plotly_figure
 from reports.records import Loaded, Run
 from reports.selection import Shown, select
 from reports.static_figures import figure_svg
 from reports.summaries import Comparison, Summary, summarize
-from reports.sweeps import AXES, sweeps
+from reports.sweeps import sweeps
 from reports.tables import (
+    dial_table,
     error_table,
     headline_table,
     measurement_table,
@@ -40,7 +51,6 @@ _AXIS_HEADINGS = {
     "tableau": "Order of the tableau",
     "size": "Size of the network",
     "steps": "Number of steps",
-    "checkpoints": "Checkpoints",
 }
 
 
@@ -191,13 +201,34 @@ def _render_run(site: _Site, loaded: Loaded, runs: list[tuple[Shown, str]]) -> N
         axes=[
             (
                 axis,
-                _AXIS_HEADINGS[axis],
+                heading,
                 [
                     (sweep_text(sweep), figures(sweep_figures(summary, sweep)))
                     for sweep in sweeps(summary, axis)
                 ],
             )
-            for axis in AXES
+            for axis, heading in _AXIS_HEADINGS.items()
+        ],
+    )
+    render(
+        "checkpoints.html",
+        "checkpoints.html",
+        settings=explained_checkpoints(),
+        sections=[
+            (
+                comparison_key(Comparison(sweep.fixed, ())),
+                sweep_text(sweep),
+                dial_findings(dial) if dial else [],
+                figures(
+                    [
+                        *([dial_figure(dial), replay_figure(dial)] if dial else []),
+                        *sweep_figures(summary, sweep),
+                    ]
+                ),
+                dial_table(dial) if dial else None,
+            )
+            for sweep in sweeps(summary, AXIS)
+            for dial in [dial_of(sweep)]
         ],
     )
     render(

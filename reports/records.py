@@ -87,6 +87,11 @@ class Measurement:
         """Value of a meter; None if it failed or was not measured."""
         return self.values.get(meter)
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it was not run, for the steps it would replay: the one figure it then has."""
+        return set(self.values) == {"num_replayed_steps"} and not self.failed
+
 
 @dataclass(frozen=True)
 class Environment:

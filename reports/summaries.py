@@ -16,6 +16,7 @@ from reports.orders import checkpoints_order, natural_order, size_order
 from reports.records import Configuration, Measurement, Run
 
 DEFAULT_CHECKPOINTS = "default"
+_USUAL_CHECKPOINTS = (DEFAULT_CHECKPOINTS, "states")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Row:
     def _with_checkpoints(self, name: str) -> str:
         kept = self.measurement.case.checkpoints
         return name if kept == DEFAULT_CHECKPOINTS else f"{name} [{kept}]"
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it kept what it keeps unless told otherwise: every accepted state."""
+        return self.measurement.case.checkpoints in _USUAL_CHECKPOINTS
 
     @property
     def seconds(self) -> Estimate | None:

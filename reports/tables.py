@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from reports.drawings.notes import STEP_ERROR, TRUE_ERROR
+from reports.dial import Dial
+from reports.drawings.notes import REPLAYED, STEP_ERROR, TRUE_ERROR
 from reports.formats import (
     FAILED,
     KNOWN_METERS,
     NOT_MEASURED,
+    NOT_RUN,
     format_count,
     format_interval,
     format_rate,
@@ -84,6 +86,8 @@ def meter_cell(measurement: Measurement, name: str) -> Cell:
 def _absent(measurement: Measurement, name: str) -> Cell:
     if name in measurement.failed:
         return Cell(FAILED, kind="failed")
+    if measurement.is_left_out:
+        return Cell(NOT_RUN, kind="missing")
     return Cell(NOT_MEASURED, kind="missing")
 
 
@@ -159,6 +163,9 @@ _STEP = Column(
     "relative difference to float64 backpropagation over the same steps",
 )
 
+_REPLAYED = Column("Steps replayed", "steps taken again as a whole, as their states were not kept")
+_EVALUATIONS = Column("NFE", "evaluations of f, forward + backward")
+
 
 def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
     """Columns of the measurements, each with how it is read and its main meter."""
@@ -188,6 +195,7 @@ def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
         (Column("VJPs", "vector-Jacobian products of f"), _reader("nvjp"), "nvjp"),
         (Column("Steps accepted"), _reader("num_accepted"), "num_accepted"),
         (Column("Steps rejected"), _reader("num_rejected"), "num_rejected"),
+        (_REPLAYED, _reader(REPLAYED), REPLAYED),
         (_TRUE, _reader(TRUE_ERROR), TRUE_ERROR),
         (_STEP, _reader(STEP_ERROR), STEP_ERROR),
     ]
@@ -267,12 +275,48 @@ def headline_table(comparison: Comparison) -> Table:
         (_WALL, _seconds),
         (_TRUE, _reader(TRUE_ERROR)),
         (_STEP, _reader(STEP_ERROR)),
-        (Column("NFE", "evaluations of f, forward + backward"), _evaluations),
+        (_EVALUATIONS, _evaluations),
     ]
     return Table(
         "",
         tuple(column for column, _ in columns),
         tuple(tuple(read(row) for _, read in columns) for row in comparison.rows),
+    )
+
+
+def dial_table(dial: Dial) -> Table:
+    """Every setting of the checkpoints, then every other method, and where that one stands."""
+
+    def standing(row: Row) -> Cell:
+        if row in dial.curve:
+            return Cell("on it")
+        if row in dial.beaten:
+            return Cell("beaten")
+        if row in dial.judged:
+            return Cell(dial.standing(row))
+        return Cell("not judged") if dial.is_measured(row) else _absent(row.measurement, REPLAYED)
+
+    columns: list[tuple[Column, _Read]] = [
+        (Column("Method", is_number=False), _method),
+        (Column("The curve", "of the settings of symadj", is_number=False), standing),
+        (_MEMORY_RATIO, _memory_ratio),
+        (_TIME_RATIO, _time_ratio),
+        (Column("Peak memory"), _peak),
+        (_WALL, _seconds),
+        (_REPLAYED, _reader(REPLAYED)),
+        (_EVALUATIONS, _evaluations),
+        (_STEP, _reader(STEP_ERROR)),
+    ]
+    rows = (*dial.settings, *dial.others)
+    not_run = [row.label for row in rows if row.measurement.is_left_out]
+    return Table(
+        "",
+        tuple(column for column, _ in columns),
+        tuple(tuple(read(row) for _, read in columns) for row in rows),
+        f"Not run, as it would replay more steps than there is time for: {', '.join(not_run)}. "
+        "The replayed steps are computed."
+        if not_run
+        else "",
     )
 
 

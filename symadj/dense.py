@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from symadj.adjoint.budget import MemoryBudget
+from symadj.adjoint.plan import Plan
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
 from symadj.eager import eager
@@ -28,6 +30,8 @@ class DenseOutput:
     t0, t1 : float
         Where it begins, and where it ends: at the end of the last step.
     stats : Stats
+    plan : Plan or None
+        How it stays within ``memory_budget``. What the calls of this object take is not in it.
     """
 
     def __init__(self, run: Run, packing: Packing) -> None:
@@ -36,6 +40,7 @@ class DenseOutput:
         self.t0 = run.reading.ivp.times[0]
         self.t1 = steps[-1].stretch.t1
         self.stats: Stats = run.stats
+        self.plan: Plan | None = run.plan
         self._versions = [tensor._version for tensor in self._read()]
 
     @eager
@@ -124,6 +129,7 @@ def odeint_dense(
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
     offload: Place | None = None,
+    memory_budget: MemoryBudget = None,
 ) -> DenseOutput:
     """Solve from ``t0`` to ``t1``, and return the trajectory as a function of time.
 
@@ -132,7 +138,7 @@ def odeint_dense(
     t0, t1 : Tensor, shape (), or float
         Where the solve begins and ends. It keeps the interpolant of every step: for dopri5 five
         states a step beside those for the backward pass.
-    func, y0, args, rtol, atol, method, options, adjoint_params, checkpoints, offload
+    func, y0, args, rtol, atol, method, options, adjoint_params, checkpoints, offload, memory_budget
         As for `symadj.odeint`.
 
     Returns
@@ -155,7 +161,7 @@ def odeint_dense(
     >>> y.shape, bool((y[0] - torch.exp(torch.tensor(-1.5))).abs() < 1e-6)
     (torch.Size([2, 1]), True)
     """
-    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload)
+    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload, memory_budget)
     if not isinstance(t0, Tensor):
         t0 = torch.tensor(float(t0), dtype=torch.float64)
     if t0.numel() != 1:

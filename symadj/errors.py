@@ -7,6 +7,7 @@
     │   ├── UnknownMethodError               no tableau of that name
     │   ├── UnknownOptionError               no option of that name, or not for this method
     │   ├── InvalidTimesError                t is not a strictly monotone vector of finite floats
+    │   ├── MemoryBudgetError                no plan fits; has ``least_bytes``
     │   └── CapturedTensorError              f reads a tensor whose gradient would be lost
     ├── UnsupportedError (NotImplementedError)  a derivative, or a transform, that there is not
     ├── InvalidTypeError (TypeError)         an argument of a wrong type: an integer state, say
@@ -46,6 +47,20 @@ class InvalidTimesError(InvalidInputError):
 
 class CapturedTensorError(InvalidInputError):
     """``f`` reads a tensor from which a gradient would flow, and which symadj was not given."""
+
+
+class MemoryBudgetError(InvalidInputError):
+    """``memory_budget`` is less than any plan takes.
+
+    Attributes
+    ----------
+    least_bytes : int
+        What would have been enough for this solve, in bytes.
+    """
+
+    def __init__(self, message: str, *, least_bytes: int) -> None:
+        super().__init__(message)
+        self.least_bytes = least_bytes
 
 
 class UnsupportedError(SymadjError, NotImplementedError):

@@ -76,8 +76,8 @@ def at_event(event: Event, time: Tensor, y: Tensor, slope: Tensor) -> tuple[Tens
     """
     if y.requires_grad and not isinstance(event.function(time, event.packing.unpack(y)), Tensor):
         raise InvalidTypeError(
-            "event_fn returned a plain number, through which no gradient flows. Return a tensor, or "
-            "solve under torch.no_grad()."
+            "event_fn returned a plain number, through which no gradient flows. Return a tensor, "
+            "or solve under torch.no_grad()."
         )
     value = event(time, y)
     if not value.requires_grad:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from symadj.adjoint.budget import MemoryBudget
+from symadj.adjoint.plan import Plan
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
 from symadj.eager import eager
@@ -33,12 +35,15 @@ class Solution:
         The steps that were accepted.
     stats : Stats
         What it cost; the backward part is filled by ``backward()``.
+    plan : Plan or None
+        How it stays within ``memory_budget``, and what other ways would have cost: print it.
     """
 
     ys: State
     ts: Tensor
     steps: StepGrid
     stats: Stats
+    plan: Plan | None = None
 
 
 def odeint(
@@ -55,6 +60,7 @@ def odeint(
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
     offload: Place | None = None,
+    memory_budget: MemoryBudget = None,
 ) -> Any:
     """Solve ``dy/dt = func(t, y)``, with the exact gradient of the steps taken.
 
@@ -95,8 +101,8 @@ def odeint(
         ``event_fn(t, y)``: the solve ends where one of its entries becomes zero. ``t`` then holds
         the initial time, and another one for the direction.
     adjoint_params : iterable of Tensor, optional
-        What gets a gradient beside ``y0`` and ``t``. Unless given: the parameters of ``func``, if
-        it is a module, and every leaf tensor that its first evaluation is seen to read.
+        What gets a gradient beside ``y0``, ``t`` and ``args``. Unless given: the parameters of
+        ``func``, if it is a module, and every tensor that it is seen to read or its code refers to.
     checkpoints : None, "stages" or int
         What is kept for the backward pass: every accepted state; or every stage state too, which is
         faster and takes s times the memory; or at most so many states at once, that at the start
@@ -126,7 +132,12 @@ def odeint(
     ``restore_buffers`` is given: then every evaluation finds them as it found them first, and the
     backward pass leaves them as they were.
 
-    Second derivatives (``create_graph=True``), forward mode and the transforms of ``torch.func``
+    ``memory_budget`` counts what is allocated above the start of the call: outputs and their
+    cotangents, gradients, states, and the use of ``func``, which is measured once for it and each
+    form of its state, by three evaluations. It does not count what the caller computes from the
+    outputs, nor second derivatives, nor memory that a kernel takes and returns within itself.
+
+    Higher derivatives (``create_graph=True``), forward mode and the transforms of ``torch.func``
     are exact too, and cost the memory of backpropagation. Under ``torch.func.vmap`` all samples
     take the same steps, those that the most demanding of them needs.
 
@@ -155,6 +166,7 @@ def odeint(
         adjoint_params=adjoint_params,
         checkpoints=checkpoints,
         offload=offload,
+        memory_budget=memory_budget,
     )
     return solution.ys if event_fn is None else (solution.ts[1], solution.ys)
 
@@ -174,6 +186,7 @@ def solve(
     adjoint_params: Iterable[Tensor] | None = None,
     checkpoints: Checkpoints = None,
     offload: Place | None = None,
+    memory_budget: MemoryBudget = None,
 ) -> Solution:
     """Solve as `odeint` does, and return the steps and what they cost beside the outputs.
 
@@ -195,7 +208,7 @@ def solve(
     >>> solution.stats.nvjp, solution.stats.num_replayed
     (16, 12)
     """
-    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload)
+    call = Call.of(func, y0, args, adjoint_params, checkpoints, offload, memory_budget)
     reading = read_call(
         call.field,
         y0,
@@ -213,7 +226,7 @@ def solve(
         ts, ys = t, run.outputs()
     else:
         ts, ys = _event_outputs(event, run, t)
-    return Solution(call.packing.unpack(ys), ts, run.solved.steps, run.stats)
+    return Solution(call.packing.unpack(ys), ts, run.solved.steps, run.stats, run.plan)
 
 
 def _event_outputs(event: Event, run: Run, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from symadj.adjoint.budget import MemoryBudget, read_budget
+from symadj.adjoint.costs import Costs, costs_of
+from symadj.adjoint.footprint import Differentiated
+from symadj.adjoint.plan import Plan
+from symadj.adjoint.planned import PlannedStates, plan_without_gradient
 from symadj.adjoint.schedule import Checkpoints, Schedule
 from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.storage import Place
@@ -73,6 +78,8 @@ class Run:
     stored : StoredStates or None
         What is kept in a store of its own.
     schedule : Schedule
+    plan : Plan or None
+        How the solve stays within its memory budget, if it has one.
     stats : Stats
     sources : Sources
     carried : CarriedState
@@ -85,6 +92,7 @@ class Run:
     snapshots: Snapshots
     stored: StoredStates | None
     schedule: Schedule
+    plan: Plan | None
     stats: Stats
     sources: Sources
     carried: CarriedState
@@ -179,6 +187,8 @@ class Call:
     checkpoints : None, int or "stages"
     offload : None, "host", "disk" or path
         As for `symadj.odeint`.
+    budget_bytes : int or None
+        The limit on memory.
     """
 
     packing: Packing
@@ -190,6 +200,7 @@ class Call:
     arg_leaves: tuple[Tensor, ...]
     checkpoints: Checkpoints
     offload: Place | None
+    budget_bytes: int | None
 
     @staticmethod
     def of(
@@ -199,6 +210,7 @@ class Call:
         adjoint_params: Iterable[Tensor] | None,
         checkpoints: Checkpoints,
         offload: Place | None,
+        memory_budget: MemoryBudget = None,
     ) -> "Call":
         """Read the arguments that say what is solved, and what gets a gradient.
 
@@ -207,6 +219,12 @@ class Call:
         InvalidInputError, InvalidTypeError
             See `symadj.errors`.
         """
+        budget_bytes = read_budget(memory_budget)
+        if budget_bytes is not None and checkpoints is not None:
+            raise InvalidInputError(
+                f"checkpoints={checkpoints!r} and memory_budget={memory_budget!r} were given: one "
+                f"says what is kept, and the other leaves that to symadj. Give one of them."
+            )
         packing = Packing.of(y0)
         named = _named(func, adjoint_params)
         check_histories(named)
@@ -233,9 +251,12 @@ class Call:
             arg_leaves=tuple(arg_leaves) if arg_tensors else (),
             checkpoints=checkpoints,
             offload=offload,
+            budget_bytes=budget_bytes,
         )
 
-    def run(self, reading: Reading, *, want_slopes: bool = False, is_dense: bool = False) -> Run:
+    def run(  # noqa: PLR0912, PLR0915 - what a solve is made of, in order
+        self, reading: Reading, *, want_slopes: bool = False, is_dense: bool = False
+    ) -> Run:
         """Make the solve.
 
         Parameters
@@ -274,9 +295,16 @@ class Call:
         schedule = Schedule.of(
             self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
         )
+        costs: Costs | None = None
+        if self.budget_bytes is not None and not is_transformed():
+            wanted = Differentiated((*self.named, *self.arg_leaves), self.searches, wants_time)
+            costs = costs_of(
+                reading, self.flat.detach(), wanted if tracked else None, is_dense=is_dense
+            )
+        budget_bytes, plan = self.budget_bytes or 0, None
         keeps_stages = tracked and schedule.keeps_stages
         per_step = 1
-        if keeps_stages:  # of an explicit method the first is the state itself
+        if keeps_stages or costs is not None:  # of an explicit method the first is the state itself
             per_step = ivp.tableau.num_evaluations + (0 if ivp.tableau.is_explicit else 1)
         ambient = Ambient.now(self.flat.device)
         carried = CarriedState(self.flat.device, _buffers(field.func, reading.options))
@@ -284,8 +312,15 @@ class Call:
         if tracked or is_transformed():
             recorder = Recorder(carried, always=bool(carried.buffers))
         while True:
-            snapshots, stored = Snapshots(per_step), None
-            if tracked and schedule.is_stored:
+            snapshots = Snapshots(per_step)
+            stored: StoredStates | None = None
+            planned: PlannedStates | None = None
+            if tracked and costs is not None:
+                stored = planned = PlannedStates(
+                    budget_bytes, costs, schedule, per_step, self.flat.detach(), _num_steps(ivp)
+                )
+                keeps_stages = planned.want_stages
+            elif tracked and schedule.is_stored:
                 stored = StoredStates(schedule, per_step, self.flat, _num_steps(ivp))
             field.before = recorder
             with ExitStack() as stack:
@@ -318,6 +353,11 @@ class Call:
         if stored is not None and stored.failure is not None:
             stored.failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
             raise stored.failure
+        if planned is not None:
+            plan = planned.settle(solved.steps, uses_end_slope=ivp.interpolant.uses_end_slope)
+            schedule = planned.schedule
+        elif costs is not None:
+            plan = plan_without_gradient(budget_bytes, costs, len(solved.steps))
         params = (*self.named, *captured.found)
         check_histories(params)
         kept = list(snapshots.tensors)
@@ -344,6 +384,7 @@ class Call:
             snapshots=snapshots,
             stored=stored,
             schedule=schedule,
+            plan=plan,
             stats=stats,
             sources=sources,
             carried=carried,

@@ -21,7 +21,7 @@ class Ball(nn.Module):
         self.drag = nn.Parameter(torch.tensor(0.1, dtype=torch.float64))
 
     def forward(self, t, y):
-        height, velocity = y
+        _, velocity = y
         return velocity, -self.gravity - self.drag * velocity
 
 
@@ -193,15 +193,14 @@ def test_what_is_refused():
         symadj.odeint(Ball(), y0, torch.tensor([0.0, 1.0, 2.0]).double(), event_fn=floor)
     with pytest.raises(errors.InvalidInputError, match="step_size"):
         symadj.odeint_event(Ball(), y0, t0, event_fn=floor, method="rk4")
+    never = lambda t, y: torch.ones(())
+    few = {"max_num_steps": 20}
     with pytest.raises(errors.MaxStepsError, match="has not changed its sign"):
-        never = lambda t, y: torch.ones(())
-        symadj.odeint_event(Ball(), y0, t0, event_fn=never, options={"max_num_steps": 20})
+        symadj.odeint_event(Ball(), y0, t0, event_fn=never, options=few)
+    small = {"step_size": 1e-3}
+    decay = lambda t, y: -y
     with pytest.raises(errors.MaxStepsError, match="20000"):
-        options = {"step_size": 1e-3}
-        decay = lambda t, y: -y
-        symadj.odeint_event(
-            decay, torch.ones(1), t0, event_fn=never, method="euler", options=options
-        )
+        symadj.odeint_event(decay, torch.ones(1), t0, event_fn=never, method="euler", options=small)
     with pytest.raises(errors.InvalidInputError, match="odeint_interface"):
         symadj.odeint_event(
             Ball(), y0, t0, event_fn=floor, odeint_interface=torchdiffeq.odeint_adjoint

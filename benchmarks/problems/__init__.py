@@ -7,7 +7,7 @@ from .cnf.mnist import CNF_MNIST
 from .cnf.tabular import CNF_BSDS300, CNF_GAS, CNF_HEPMASS, CNF_MINIBOONE, CNF_POWER
 from .digits import DIGITS_CLASSIFIER, DIGITS_CNF
 from .hamiltonian import HAMILTONIAN_PENDULUM, HAMILTONIAN_SPRING
-from .kdv import KDV
+from .kdv import KDV, KDV_CHECKPOINTS
 from .latent_ode import LATENT_ODE
 from .mlp import MLP_CHECKPOINTS, MLP_ORDER, MLP_SIZE, MLP_STEPS
 from .odenet import ODENET
@@ -27,6 +27,7 @@ PROBLEMS: dict[str, Problem] = {
         MLP_SIZE,
         MLP_STEPS,
         MLP_CHECKPOINTS,
+        KDV_CHECKPOINTS,
     )
 }
 """The problems of the suites."""

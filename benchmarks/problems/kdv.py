@@ -6,6 +6,7 @@ central difference for ∂/∂x, so the learned energy and the mass are conserve
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -78,3 +79,4 @@ KDV = Problem(
     first_step=0.05,
     make=make_kdv,
 )
+KDV_CHECKPOINTS = replace(KDV, name="kdv-checkpoints")

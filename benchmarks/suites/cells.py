@@ -16,8 +16,6 @@ from ..cases import CASE_FIELDS, METER_UNITS, Case, selected_size_set
 from ..measure import Failure, Outcome, measure_cases
 from ..problems import PROBLEMS
 
-TIMEOUT_SECONDS = 600.0
-
 Parameters = tuple[str | int, ...]
 Cache = dict[Parameters, dict[str, float] | str]
 
@@ -30,30 +28,36 @@ class CaseSuite:
     """What the asv classes share: ``class Kdv(CaseSuite, problem="kdv")`` has that problem's cases.
 
     asv runs every combination of the parameters, so a problem whose cases are not all of them
-    (tableaus on a fixed grid and adaptive ones) is split into classes by ``tableaus``.
+    (tableaus on a fixed grid and adaptive ones, methods with checkpoints to choose and without) is
+    split into classes by ``tableaus`` or ``methods``.
 
     A class defines its own ``setup_cache``, since asv tells caches apart by the line they are on.
+    Classes that inherit one share a cache: so what they measure takes turns.
     """
 
     cases: ClassVar[tuple[Case, ...]]
 
-    def __init_subclass__(cls, problem: str, tableaus: tuple[str, ...] = ()) -> None:
+    def __init_subclass__(
+        cls, problem: str, tableaus: tuple[str, ...] = (), methods: tuple[str, ...] = ()
+    ) -> None:
+        size_set = selected_size_set()
         cls.cases = tuple(
             case
-            for case in selected_size_set().cases(problem)
-            if not tableaus or case.tableau in tableaus
+            for case in size_set.cases(problem)
+            if (not tableaus or case.tableau in tableaus)
+            and (not methods or case.method in methods)
         )
         params = _values(cls.cases)
         if math.prod(map(len, params)) != len(cls.cases):
             raise ValueError(
                 f"the {len(cls.cases)} cases of {cls.__name__} are not all combinations of "
-                f"{params}; split them into classes by their tableaus"
+                f"{params}; split them into classes by their tableaus or methods"
             )
         attributes: dict[str, Any] = {
             "params": params,
             "param_names": list(CASE_FIELDS),
             "version": PROBLEMS[problem].version,
-            "timeout": TIMEOUT_SECONDS,
+            "timeout": size_set.timeout_seconds,
         }
         attributes |= {
             f"track_{meter}": _lookup(meter, unit) for meter, unit in METER_UNITS.items()
@@ -62,13 +66,16 @@ class CaseSuite:
             setattr(cls, name, value)
 
     def measured_cells(self) -> Cache:
-        """Measure the cases: figures by meter, or the traceback of a case that failed.
+        """Measure the cases of this class."""
+        return measured_cells(self.cases)
 
-        Plain values only, since asv hands them to other processes.
-        """
-        return {
-            astuple(case): _plain(outcome) for case, outcome in measure_cases(self.cases).items()
-        }
+
+def measured_cells(cases: tuple[Case, ...]) -> Cache:
+    """Measure cases: figures by meter, or the traceback of a case that failed.
+
+    Plain values only, since asv hands them to other processes.
+    """
+    return {astuple(case): _plain(outcome) for case, outcome in measure_cases(cases).items()}
 
 
 def _plain(outcome: Outcome) -> dict[str, float] | str:

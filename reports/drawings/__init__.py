@@ -1,6 +1,7 @@
 """The figures of the report, made from summaries."""
 
 from reports.drawings.bars import bars
+from reports.drawings.dial import dial_figure, replay_figure
 from reports.drawings.errors import error_dots
 from reports.drawings.scatter import absolute_scatter, ratio_scatter
 from reports.drawings.sweeps import sweep_figures, sweep_text
@@ -8,8 +9,10 @@ from reports.drawings.sweeps import sweep_figures, sweep_text
 __all__ = [
     "absolute_scatter",
     "bars",
+    "dial_figure",
     "error_dots",
     "ratio_scatter",
+    "replay_figure",
     "sweep_figures",
     "sweep_text",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from reports.formats import (
     format_bytes,
+    format_count,
     format_interval,
     format_ratio,
     format_relative,
@@ -15,6 +16,7 @@ from reports.summaries import Comparison, Estimate, Row, Summary
 
 TRUE_ERROR = "relative_gradient_error"
 STEP_ERROR = "relative_step_gradient_error"
+REPLAYED = "num_replayed_steps"
 BASE_NOTE = "Base of the ratios: torchdiffeq backprop = 1."
 
 
@@ -78,6 +80,10 @@ def row_note(row: Row) -> str:
         lines.append(f"{memory_title(row).lower()}: {format_bytes(row.peak_bytes)}")
     if row.memory_ratio is not None:
         lines.append(f"memory / backprop's: {format_ratio(row.memory_ratio)}")
+    replayed = row.measurement.value(REPLAYED)
+    if replayed is not None:
+        left = ", had it been run" if row.measurement.is_left_out else ""
+        lines.append(f"steps replayed{left}: {format_count(replayed)}")
     for meter, name in ((TRUE_ERROR, "true gradient"), (STEP_ERROR, "same steps")):
         value = row.measurement.value(meter)
         if value is not None:
@@ -93,13 +99,20 @@ def format_estimate(estimate: Estimate, text: Callable[[float], str]) -> str:
 
 
 def left_out(rows: Iterable[Row], shown: Sequence[Row]) -> str:
-    """Sentences that name what a figure does not show: failed first, then the rest."""
+    """Sentences that name what a figure does not show: failed, not run, then the rest."""
     missing = [row for row in rows if row not in shown]
     failed = [row.label for row in missing if row.measurement.failed]
-    other = [row.label for row in missing if not row.measurement.failed]
+    not_run = [row.label for row in missing if row.measurement.is_left_out]
+    other = [
+        row.label
+        for row in missing
+        if not row.measurement.failed and not row.measurement.is_left_out
+    ]
     text = ""
     if failed:
         text += f" Failed: {', '.join(dict.fromkeys(failed))}."
+    if not_run:
+        text += f" Not run, for the steps it would replay: {', '.join(dict.fromkeys(not_run))}."
     if other:
         text += f" Not measured or not finite: {', '.join(dict.fromkeys(other))}."
     return text

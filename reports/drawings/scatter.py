@@ -1,9 +1,8 @@
 """Memory against time: the figure that says what a gradient method costs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
-from reports.axes import Axis, log_axis
 from reports.drawings.notes import (
     BASE_NOTE,
     comparison_key,
@@ -15,8 +14,8 @@ from reports.drawings.notes import (
     memory_title,
     row_note,
 )
+from reports.drawings.planes import Plane, absolute_plane, ratio_plane
 from reports.figures import POINTS, Figure, Point, Series, with_labels
-from reports.formats import format_bytes, format_ratio, format_seconds
 from reports.labels import OWN_METHODS, problem_label
 from reports.summaries import Comparison, Estimate, Row, Summary
 
@@ -34,18 +33,7 @@ def ratio_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
         "paired time ratios.",
         comparison,
         drawn,
-        _Axes(
-            lambda values: log_axis(
-                "Time / backprop's time", values, format_ratio, reference=1.0, margins=(0.22, 0.22)
-            ),
-            lambda values: log_axis(
-                f"{memory_title(summary)} / backprop's",
-                values,
-                format_ratio,
-                reference=1.0,
-                margins=(0.14, 0.14),
-            ),
-        ),
+        partial(ratio_plane, memory_title(summary)),
     )
 
 
@@ -61,31 +49,8 @@ def absolute_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
         f"{configuration_text(comparison)}. Whiskers: quartiles over the rounds.",
         comparison,
         drawn,
-        _Axes(
-            lambda values: log_axis(
-                "Wall time, forward and backward (ms, s)",
-                values,
-                format_seconds,
-                margins=(0.22, 0.22),
-                max_ticks=4,
-            ),
-            lambda values: log_axis(
-                f"{memory_title(summary)} (KiB, MiB)",
-                values,
-                format_bytes,
-                binary=True,
-                margins=(0.14, 0.14),
-            ),
-        ),
+        partial(absolute_plane, memory_title(summary)),
     )
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """How the two axes are made from the values on them."""
-
-    x: Callable[[list[float]], Axis]
-    y: Callable[[list[float]], Axis]
 
 
 def _scatter(
@@ -93,7 +58,7 @@ def _scatter(
     caption: str,
     comparison: Comparison,
     drawn: Sequence[tuple[Row, Estimate, float]],
-    axes: _Axes,
+    plane: Callable[[list[float], list[float]], Plane],
 ) -> Figure | None:
     shown = [item for item in drawn if is_loggable(item[1].value) and is_loggable(item[2])]
     if not shown:
@@ -121,8 +86,7 @@ def _scatter(
         key,
         problem_label(comparison.configuration.problem).name,
         f"{caption}{left_out(comparison.rows, [item[0] for item in shown])}",
-        axes.x(x_values),
-        axes.y([memory for _, _, memory in shown]),
+        *plane(x_values, [memory for _, _, memory in shown]),
         series,
     )
     return with_labels(figure, POINTS)

@@ -16,7 +16,7 @@ from reports.drawings.notes import (
 )
 from reports.figures import LEVEL, LINE, Figure, Point, Series, with_labels
 from reports.formats import format_bytes, format_compact, format_power, format_seconds
-from reports.labels import OWN_METHODS, MethodLabel, problem_label, tableau_label
+from reports.labels import OWN_METHODS, problem_label, tableau_label
 from reports.orders import num_weights
 from reports.summaries import Estimate, Row, Summary
 from reports.sweeps import Sweep
@@ -90,6 +90,12 @@ def _sweep_axis(sweep: Sweep) -> tuple[Axis, dict[int | str, float]]:
         return log_axis(title, counts.values(), format_compact, margins=(0.08, 0.42)), counts
     texts = [tableau_label(str(v)) if sweep.axis == "tableau" else str(v) for v in sweep.values]
     names = [text.replace(" ", "\n", 1) for text in texts]
+    if sweep.axis == "checkpoints":
+        # Words side by side need two lines to keep apart.
+        names = [
+            f"\n{name}" if place % 2 and not name.isdecimal() else name
+            for place, name in enumerate(names)
+        ]
     return (
         category_axis(title, names, room=0.35 * len(names)),
         {value: float(position) for position, value in enumerate(sweep.values)},
@@ -98,7 +104,7 @@ def _sweep_axis(sweep: Sweep) -> tuple[Axis, dict[int | str, float]]:
 
 def _sweep_figure(sweep: Sweep, quantity: _Quantity) -> Figure | None:
     x, places = _sweep_axis(sweep)
-    lines: dict[str, tuple[MethodLabel, list[Point]]] = {}
+    lines: dict[str, tuple[Row, list[Point]]] = {}
     shown: list[Row] = []
     for position, row in sweep.rows:
         estimate = quantity.read(row)
@@ -107,7 +113,9 @@ def _sweep_figure(sweep: Sweep, quantity: _Quantity) -> Figure | None:
         shown.append(row)
         note = f"{configuration_note(row)}\n{row_note(row)}"
         point = Point(places[position], estimate.value, note, y_interval=interval(estimate))
-        lines.setdefault(row.method, (row.look, []))[1].append(point)
+        # Along any other axis each setting of the checkpoints is a line of its own.
+        key = row.look.name if sweep.axis == "checkpoints" else row.label
+        lines.setdefault(key, (row, []))[1].append(point)
     levels = [
         (row, estimate.value)
         for row in sweep.levels
@@ -115,7 +123,7 @@ def _sweep_figure(sweep: Sweep, quantity: _Quantity) -> Figure | None:
     ]
     if not lines:
         return None
-    series = [_line(method, *line) for method, line in lines.items()]
+    series = [_line(name, *line) for name, line in lines.items()]
     series += [_level(row, value, x) for row, value in levels]
     values = [value for one in series for point in one.points for value in _y_extent(point)]
     everything = [row for _, row in sweep.rows] + list(sweep.levels)
@@ -140,11 +148,13 @@ def _sweep_figure(sweep: Sweep, quantity: _Quantity) -> Figure | None:
     return with_labels(figure, LEVEL, ("top center", "bottom center"))
 
 
-def _line(method: str, label: MethodLabel, points: list[Point]) -> Series:
+def _line(name: str, row: Row, points: list[Point]) -> Series:
     last = points[-1]
-    labelled = Point(last.x, last.y, last.note, label.short, y_interval=last.y_interval)
+    is_one = name == row.look.name
+    label = row.look.short if is_one else row.short_label
+    labelled = Point(last.x, last.y, last.note, label, y_interval=last.y_interval)
     return Series(
-        label.name, LINE, label.style, (*points[:-1], labelled), is_own=method in OWN_METHODS
+        name, LINE, row.look.style, (*points[:-1], labelled), is_own=row.method in OWN_METHODS
     )
 
 

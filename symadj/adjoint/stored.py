@@ -50,7 +50,7 @@ class StoredStates:
     def __init__(
         self, schedule: Schedule, per_step: int, like: Tensor, num_steps: int | None
     ) -> None:
-        self._schedule, self._per_step = schedule, per_step
+        self._schedule, self._per_step, self._offered = schedule, per_step, per_step
         self.most = 0
         self.failure: SnapshotError | None = None
         self._is_spent, self._num_steps = False, 0

@@ -1,6 +1,7 @@
 """Which states to keep of a solve whose number of steps is not known until it ends."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from symadj.adjoint.binomial import check_capacity, stretch_replays
@@ -99,6 +100,24 @@ class OnlineThinning:
         self._num_offered = 0
         self._growing = 0
         self._choices: list[_Choice] = []
+
+    @classmethod
+    def resumed(cls, capacity: int, positions: Sequence[int], num_offered: int) -> "OnlineThinning":
+        """Return one that goes on from states chosen by somebody else.
+
+        Parameters
+        ----------
+        capacity : int
+        positions : sequence of int, ``capacity`` of them
+            Steps whose first state is stored, in order; the first is 0.
+        num_offered : int
+            Steps that were accepted so far.
+        """
+        thinning = cls(capacity)
+        thinning._positions = list(positions)
+        thinning._num_offered = num_offered
+        thinning._weigh(1)  # the stretches are not those of which `_lengthen` knows
+        return thinning
 
     @property
     def positions(self) -> tuple[int, ...]:

@@ -1,18 +1,19 @@
 """The table of cases: complete, valid, and the same under every size set."""
 
+import math
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from benchmarks.cases import CASE_FIELDS, METER_UNITS, QUICK, SMOKE, Case, Measurement
+from benchmarks.cases import CASE_FIELDS, METER_UNITS, QUICK, SMOKE, STANDARD, Measurement
 from benchmarks.meters import CountingField
-from benchmarks.methods import BASELINE, METHODS
+from benchmarks.methods import BASELINE, DIAL, METHODS, PEERS
 from benchmarks.problems import PROBLEMS
 
 CPU = torch.device("cpu")
-SIZE_SETS = {"quick": QUICK, "smoke": SMOKE}
+SIZE_SETS = {"quick": QUICK, "smoke": SMOKE, "standard": STANDARD}
 
 
 @pytest.fixture(params=SIZE_SETS)
@@ -40,9 +41,10 @@ def test_every_case_names_what_exists(size_set):
 
 def test_every_problem_and_every_method_is_there(size_set):
     assert {case.problem for case in size_set.cases()} == set(PROBLEMS)
+    expected = {"mlp-checkpoints": {"symadj"}, "kdv-checkpoints": {"symadj", *PEERS}}
     for problem in PROBLEMS:
         methods = {case.method for case in size_set.cases(problem)}
-        assert methods == ({"symadj"} if problem == "mlp-checkpoints" else set(METHODS))
+        assert methods == expected.get(problem, set(METHODS))
 
 
 def test_every_axis_is_there(size_set):
@@ -56,6 +58,37 @@ def test_every_axis_is_there(size_set):
     assert steps == sorted(steps)
     assert values("mlp-checkpoints", "checkpoints") == ["states", "stages"]
     assert values("kdv", "tableau") == ["dopri8"]
+    kept = values("kdv-checkpoints", "checkpoints")
+    assert [value for value in DIAL if value in kept] == [*kept[:-1]]
+    assert kept[-1] == "default"  # of the other methods
+    assert {4, 16, "states", "graphs", "stages"} <= set(kept)
+
+
+def test_standard_is_quick_with_the_whole_axis_of_checkpoints():
+    assert {case for case in QUICK.cases() if case.problem != "kdv-checkpoints"} == {
+        case for case in STANDARD.cases() if case.problem != "kdv-checkpoints"
+    }
+    dial = STANDARD.cases("kdv-checkpoints")
+    assert set(QUICK.cases("kdv-checkpoints")) < set(dial)
+    for steps in (50, 500, 5_000):
+        kept = {case.checkpoints for case in dial if case.steps == steps}
+        assert kept == {*DIAL, "default"}
+        assert {case.method for case in dial if case.steps == steps} == {"symadj", *PEERS}
+
+
+def test_what_would_replay_too_much_is_known_beforehand():
+    limit = STANDARD.effort_of("kdv-checkpoints").max_replayed_steps
+    cases = STANDARD.cases()
+    assert {(c.steps, c.checkpoints) for c in cases if c.expected_replays > limit} == {
+        (500, 1),
+        (5_000, 1),
+        (5_000, 2),
+    }
+    for case in cases:
+        is_known = isinstance(case.steps, int) and isinstance(case.checkpoints, int)
+        assert math.isnan(case.expected_replays) != is_known
+    assert QUICK.effort_of("kdv") is QUICK.effort
+    assert QUICK.effort_of("kdv-checkpoints") is not QUICK.effort
 
 
 def test_smoke_has_every_case_of_quick_at_another_size():
@@ -75,18 +108,20 @@ def test_every_size_can_be_built(size_set):
 
 
 def test_a_fixed_grid_has_as_many_steps_as_the_case_says(size_set):
-    fixed = {case for case in size_set.cases() if isinstance(case.steps, int)}
-    for case in {Case(*(*c_key(c)[:3], "2-4-2 batch 1", c.steps, c.checkpoints)) for c in fixed}:
+    small = {case.problem: case.size for case in SMOKE.cases()}
+    fixed = {
+        replace(case, size=small[case.problem], checkpoints="default")
+        for case in size_set.cases()
+        if isinstance(case.steps, int) and case.steps <= 100
+    }
+    assert {case.problem for case in fixed} >= {"mlp-order", "mlp-steps", "kdv-checkpoints"}
+    for case in fixed:
         instance = PROBLEMS[case.problem].build(case.size, torch.float32, CPU)
         counter = CountingField(instance.field, is_adaptive=False)
         solve = METHODS[case.method].solver(case.checkpoints)
         with torch.no_grad():
             solve(counter, instance.y0, instance.t, case.discretization(instance))
         assert len(counter.accepted_steps) == case.steps
-
-
-def c_key(case):
-    return tuple(getattr(case, field) for field in CASE_FIELDS)
 
 
 def test_adaptive_cases_are_given_their_first_step():

@@ -28,7 +28,9 @@ def test_what_is_asked_for(monkeypatch):
 
 def test_an_unknown_size_names_the_allowed_ones(monkeypatch):
     monkeypatch.setenv(SIZE_VARIABLE, "tiny")
-    with pytest.raises(ValueError, match=r"SYMADJ_BENCHMARK_SIZE is 'tiny'.*'quick', 'smoke'"):
+    with pytest.raises(
+        ValueError, match=r"SYMADJ_BENCHMARK_SIZE is 'tiny'.*'quick', 'smoke', 'standard'"
+    ):
         selected_size_set()
 
 

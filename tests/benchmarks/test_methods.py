@@ -1,5 +1,6 @@
 """Every method against torchdiffeq's backpropagation: the same outputs, the same gradient."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from benchmarks.cases import SMOKE
 from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, forward, relative_error
 from benchmarks.meters import CountingField
-from benchmarks.methods import BASELINE, METHODS, MethodUnavailableError
+from benchmarks.methods import BASELINE, DIAL, METHODS, MethodUnavailableError, expected_replays
 from benchmarks.problems import PROBLEMS
 
 CPU = torch.device("cpu")
@@ -27,11 +28,12 @@ def solver(name):
     return METHODS[name].solver("default")
 
 
-def count(case, method, dtype=torch.float64):
+def count(case, method, dtype=torch.float64, kept="default"):
     instance = PROBLEMS[case.problem].build(case.size, dtype, CPU)
     counter = CountingField(instance.field, is_adaptive=case.steps == "adaptive")
     counted = replace(instance, field=counter)
-    forward_pass = forward(counted, solver(method), case.discretization(instance))
+    solve = METHODS[method].solver(kept)
+    forward_pass = forward(counted, solve, case.discretization(instance))
     counter.phase = "backward"
     forward_pass.gradient()
     return counter
@@ -143,6 +145,39 @@ def test_a_checkpoint_per_solve_runs_it_twice_also_where_the_field_calls_autogra
     assert counts.nfe["backward"] == counts.nfe["forward"]
 
 
+def test_every_setting_of_the_dial_returns_the_same_bits():
+    case = next(c for c in GROUPS if c.problem == "kdv-checkpoints")
+    instance = PROBLEMS[case.problem].build(case.size, torch.float32, CPU)
+    gradients = [
+        flat_gradient(instance, METHODS["symadj"].solver(kept), case.discretization(instance))
+        for kept in ("default", *DIAL)
+    ]
+    for gradient in gradients:
+        assert torch.equal(gradient, gradients[0])
+
+
+@pytest.mark.parametrize("kept", DIAL)
+def test_what_is_kept_decides_what_is_made_again(kept):
+    case = next(c for c in GROUPS if c.problem == "kdv-checkpoints")
+    counts = count(case, "symadj", kept=kept)
+    steps, stages = case.steps, 4
+    replayed = counts.num_replayed_steps
+    assert counts.num_vjps == stages * steps
+    if isinstance(kept, int):
+        assert replayed == expected_replays(kept, steps)
+    else:
+        assert replayed == 0
+        assert math.isnan(expected_replays(kept, steps))
+    again = 0 if kept in {"graphs", "stages"} else stages - 1
+    assert counts.nfe["backward"] == steps * (again + stages) + replayed * stages
+
+
+def test_a_solver_that_does_not_tell_has_no_replayed_steps():
+    case = next(c for c in GROUPS if c.problem == "kdv-checkpoints")
+    assert math.isnan(count(case, "checkpoint-step").num_replayed_steps)
+    assert math.isnan(expected_replays(4, "adaptive"))
+
+
 def test_a_missing_package_is_named(monkeypatch):
     (case,) = (c for c in GROUPS if c.problem == "digits-classifier")
     instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
@@ -159,5 +194,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def test_checkpoints_that_a_method_does_not_offer_are_refused():
-    with pytest.raises(ValueError, match="it has 'default', 'states', 'stages'"):
+    with pytest.raises(
+        ValueError, match="it has 'default', 1, 2, 4, 8, 16, 32, 'states', 'graphs', 'stages'"
+    ):
         METHODS["symadj"].solver("every other")

@@ -10,6 +10,7 @@ from reports.records import Loaded
 from tests.reports.invented import (
     METHODS,
     case,
+    dial_classes,
     fields,
     plausible,
     write_asv,
@@ -34,6 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         {
             "Cnf": fields("digits-cnf", tableaus=("bosh3", "dopri5")),
+            **dial_classes(),
             "Steps": fields("mlp-steps", methods=METHODS[:3], steps=(10, 40)),
             "New": fields(HOSTILE_PROBLEM, methods=("symadj", "torchdiffeq-backprop", "a<b>&c")),
         },

@@ -30,6 +30,16 @@ RATIOS = {
     "checkpoint-solve": (1.4, 1.0),
     "checkpoint-step": (1.25, 0.375),
 }
+# The same for what symadj keeps, if that was chosen: more of it takes less time and more memory.
+SETTINGS: dict[int | str, tuple[float, float]] = {
+    1: (6.0, 0.03125),
+    4: (3.0, 0.0625),
+    16: (2.0, 0.09375),
+    "states": (1.5, 0.125),
+    "graphs": (1.25, 0.1875),
+    "stages": (1.0, 0.25),
+}
+REPLAYED = {1: 1225.0, 4: 98.0, 16: 34.0}
 STEP_ERRORS = {"torchdiffeq-adjoint": 1e-3, "torchdiffeq-backprop": 0.0}
 
 Fields = Mapping[str, int | str]
@@ -38,9 +48,9 @@ Values = Mapping[str, float | None]
 
 def meters(case: Fields) -> dict[str, float | None]:
     """Invented meters of a case; work grows with the tableau, the size and the steps."""
-    time, memory = RATIOS.get(str(case["method"]), (3.0, 2.0))
-    if case["checkpoints"] == "stages":
-        time, memory = 1.0, 0.25
+    kept = case["checkpoints"]
+    usual = RATIOS.get(str(case["method"]), (3.0, 2.0))
+    time, memory = SETTINGS.get(kept, usual)
     stages = {"heun2": 2, "bosh3": 3, "dopri5": 6, "dopri8": 13}.get(str(case["tableau"]), 4)
     steps = case["steps"] if isinstance(case["steps"], int) else 20
     widths = [int(w) for w in str(case["size"]).split()[0].split("-") if w.isdecimal()]
@@ -64,6 +74,7 @@ def meters(case: Fields) -> dict[str, float | None]:
         "nvjp": float(stages * steps),
         "num_accepted": float(steps),
         "num_rejected": 2.0,
+        "num_replayed_steps": REPLAYED.get(kept, 0.0) if isinstance(kept, int) else 0.0,
         "relative_gradient_error": 1e-1 / 10**stages,
         "relative_step_gradient_error": STEP_ERRORS.get(str(case["method"]), 1e-7),
     }
@@ -223,6 +234,23 @@ def fields(
     return dict(zip(CASE_FIELDS, values, strict=True))
 
 
+def dial_classes(
+    *, steps: Sequence[int | str] = (50,), methods: Sequence[str] = METHODS[2:]
+) -> dict[str, dict[str, Sequence[int | str]]]:
+    """Classes of the dial: every setting of symadj, and other methods beside them."""
+    size = ("16 points 2 channels batch 2",)
+    return {
+        "KdvCheckpoints": fields(
+            "kdv-checkpoints",
+            methods=("symadj",),
+            sizes=size,
+            steps=steps,
+            checkpoints=tuple(SETTINGS),
+        ),
+        "KdvCheckpointsPeers": fields("kdv-checkpoints", methods=methods, sizes=size, steps=steps),
+    }
+
+
 ALL_PROBLEMS: dict[str, dict[str, Sequence[int | str]]] = {
     "DigitsClassifier": fields("digits-classifier", sizes=("64-64-64-64 batch 256",)),
     "DigitsCnf": fields("digits-cnf", sizes=("64-128-64 batch 64",)),
@@ -243,6 +271,7 @@ ALL_PROBLEMS: dict[str, dict[str, Sequence[int | str]]] = {
         steps=(40,),
         checkpoints=("default", "states", "stages"),
     ),
+    **dial_classes(),
 }
 
 
@@ -258,6 +287,11 @@ def plausible(case: Fields) -> Values:
     if case["problem"] == "kdv" and case["method"] == "torchdiffeq-adjoint":
         return {**values, "relative_gradient_error": math.inf}
     return values
+
+
+def left_out(case: Fields) -> Values:
+    """Meters of a case that was not run, for the steps that it would replay."""
+    return dict.fromkeys(meters(case), math.nan) | {"num_replayed_steps": 12_497_500.0}
 
 
 def _write(file: Path, content: object) -> None:

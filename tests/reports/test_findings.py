@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from reports.findings import GAIN, LOSS, findings, verdict
-from tests.reports.invented import Fields, Values, fields, meters, summary_of
+from tests.reports.invented import (
+    Fields,
+    Values,
+    dial_classes,
+    fields,
+    meters,
+    summary_of,
+)
 
 
 def _texts(found: list, kind: str) -> str:
@@ -52,6 +59,22 @@ def test_failures_are_counted(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, values)
 
     assert "1 case of 6 failed" in _texts(findings(summary), LOSS)
+
+
+def test_the_settings_of_the_dial_do_not_count_in_what_symadj_costs(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, dial_classes())
+
+    assert "symadj takes 0.12× of the memory and 1.50× of the time." in verdict(summary)
+    assert "(1 configuration of 1 problem)" in " ".join(f.text for f in findings(summary))
+
+
+def test_the_overview_says_whether_anything_lies_under_a_curve(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, dial_classes(steps=(50, 500)))
+
+    gains = _texts(findings(summary), GAIN)
+
+    for steps in (50, 500):
+        assert f"over checkpoints, {steps} steps: No other exact method lies under" in gains
 
 
 def test_without_a_base_nothing_is_claimed(tmp_path: Path) -> None:

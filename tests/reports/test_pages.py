@@ -69,6 +69,7 @@ def test_every_page_is_there(site: Path) -> None:
         "problem-digits-cnf.html",
         "problem-mlp-steps.html",
         "scaling.html",
+        "checkpoints.html",
         "gradient-error.html",
         "measurements.html",
         "machines.html",
@@ -123,12 +124,17 @@ def test_every_figure_has_its_data_its_picture_and_its_csv(pages: list[_Page]) -
 
 
 def test_every_page_shows_its_numbers_without_javascript(pages: list[_Page]) -> None:
-    for name in ("index.html", "problem-digits-cnf.html", "gradient-error.html"):
+    for name in (
+        "index.html",
+        "problem-digits-cnf.html",
+        "checkpoints.html",
+        "gradient-error.html",
+    ):
         tags = [tag for tag, _ in _page(pages, name).tags]
         assert "table" in tags
         assert "img" in tags
     rows = [tag for tag, _ in _page(pages, "measurements.html").tags if tag == "tr"]
-    assert len(rows) >= 1 + 12 + 6 + 3
+    assert len(rows) >= 1 + 12 + 10 + 6 + 3
 
 
 def test_failed_and_missing_cells_are_shown(pages: list[_Page]) -> None:
@@ -138,6 +144,17 @@ def test_failed_and_missing_cells_are_shown(pages: list[_Page]) -> None:
     assert "2 cases failed in part or whole" in page.text
     assert "Not measured in this run: Peak memory (GPU)" in page.text
     assert "Failed: checkpoint per step (ACA)." in _page(pages, "index.html").text
+
+
+def test_the_dial_has_its_statement_its_figures_and_its_table(pages: list[_Page]) -> None:
+    page = _page(pages, "checkpoints.html")
+    assert "No other exact method lies under the curve of symadj's settings." in page.text
+    figures = [attrs["id"] or "" for tag, attrs in page.tags if tag == "figure"]
+    endings = [key.rpartition("-")[2] for key in figures]
+    assert endings == ["dial", "replays", "time", "memory", "error"]
+    rows = [tag for tag, _ in page.tags if tag == "tr"]
+    assert len(rows) == 1 + 6 + 4
+    assert "No other exact method lies under" in _page(pages, "index.html").text
 
 
 def test_each_page_says_which_machine_and_commit_it_shows(pages: list[_Page]) -> None:
@@ -150,7 +167,7 @@ def test_each_page_says_which_machine_and_commit_it_shows(pages: list[_Page]) ->
 
 def test_machines_do_not_mix(site: Path) -> None:
     first = (site / "measurements.csv").read_text(encoding="utf-8")
-    assert "kdv" not in first, "an older commit and other machines are not in the run shown"
+    assert "\nkdv," not in first, "an older commit and other machines are not in the run shown"
     others = sorted(folder.name for folder in site.iterdir() if folder.is_dir())
     assert others == ["figures", "invented-pytest-benchmark", "z-script-alert-machine-script-asv"]
 
@@ -197,9 +214,9 @@ def test_a_long_table_goes_on_more_pages(loaded: Loaded, monkeypatch: pytest.Mon
     files = render_site(loaded)
 
     parts = [name for name in files if re.fullmatch(r"measurements(-\d+)?\.html", name)]
-    assert parts == ["measurements.html", "measurements-2.html", "measurements-3.html"]
+    assert parts == ["measurements.html", *(f"measurements-{k}.html" for k in (2, 3, 4))]
     rows = sum(files[part].count('<th scope="row">') for part in parts)
-    assert rows == 12 + 6 + 3
+    assert rows == 12 + 10 + 6 + 3
 
 
 def test_the_same_input_gives_the_same_bytes(loaded: Loaded, site: Path, tmp_path: Path) -> None:

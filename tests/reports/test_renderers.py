@@ -8,7 +8,16 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from reports.drawings import absolute_scatter, bars, error_dots, ratio_scatter, sweep_figures
+from reports.dial import dials
+from reports.drawings import (
+    absolute_scatter,
+    bars,
+    dial_figure,
+    error_dots,
+    ratio_scatter,
+    replay_figure,
+    sweep_figures,
+)
 from reports.figures import LINE, Figure
 from reports.labels import method_label
 from reports.plotly_figures import plotly_figure
@@ -23,6 +32,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
     item = summary.headline("digits-cnf")
     made = [ratio_scatter(summary, item), absolute_scatter(summary, item), error_dots(item)]
     made += bars(summary, item)
+    for dial in dials(summary):
+        made += [dial_figure(dial), replay_figure(dial)]
+    made = [figure for figure in made if figure is not None]
     for axis in AXES:
         made += sweep_figures(summary, sweeps(summary, axis)[0])[:1]
     return made

@@ -15,7 +15,12 @@ from tests.reports.invented import Fields, Values, fields, meters, summary_of
         ("tableau", "tableaus", ("dopri8", "heun2", "dopri5"), ("heun2", "dopri5", "dopri8")),
         ("size", "sizes", ("9-9 batch 2", "10-10 batch 2"), ("9-9 batch 2", "10-10 batch 2")),
         ("steps", "steps", (100, 20, "adaptive"), (20, 100)),
-        ("checkpoints", "checkpoints", ("stages", 8, "states", 2), (2, 8, "states", "stages")),
+        (
+            "checkpoints",
+            "checkpoints",
+            ("stages", "other", 8, "graphs", "states", 2),
+            (2, 8, "states", "graphs", "stages", "other"),
+        ),
     ],
 )
 def test_each_axis_in_its_order(

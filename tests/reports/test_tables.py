@@ -4,8 +4,24 @@ import csv
 import io
 from pathlib import Path
 
-from reports.tables import error_table, headline_table, measurement_table, measurements_csv
-from tests.reports.invented import Fields, Values, fields, meters, summary_of
+from reports.dial import dials
+from reports.tables import (
+    dial_table,
+    error_table,
+    headline_table,
+    measurement_table,
+    measurements_csv,
+)
+from tests.reports.invented import (
+    SETTINGS,
+    Fields,
+    Values,
+    dial_classes,
+    fields,
+    left_out,
+    meters,
+    summary_of,
+)
 
 
 def _values(named: Fields) -> Values:
@@ -59,6 +75,30 @@ def test_both_errors_of_everything(tmp_path: Path) -> None:
     table = error_table(summary_of(tmp_path, {"Kdv": fields("kdv")}))
 
     assert [cell.text for cell in table.rows[3][-2:]] == ["1.0e-7", "1.0e-3"]
+
+
+def test_the_table_of_the_dial_has_every_setting_and_where_the_others_stand(
+    tmp_path: Path,
+) -> None:
+    def values(named: Fields) -> Values:
+        return left_out(named) if named["checkpoints"] == 1 else meters(named)
+
+    (dial,) = dials(summary_of(tmp_path, dial_classes(), values))
+
+    table = dial_table(dial)
+
+    labels = [column.label for column in table.columns]
+    rows = {row[0].text: dict(zip(labels, row, strict=True)) for row in table.rows}
+    assert [rows[f"symadj [{kept}]"]["The curve"].text for kept in SETTINGS] == [
+        "not run",
+        *["on it"] * 5,
+    ]
+    assert rows["symadj [1]"]["Wall time"].text == "not run"
+    assert rows["symadj [1]"]["Steps replayed"].value == 12_497_500
+    assert "there is time for: symadj [1]." in table.note
+    assert rows["symadj [16]"]["Steps replayed"].text == "34"
+    assert rows["torchdiffeq adjoint"]["The curve"].text == "not judged"
+    assert rows["checkpoint per step (ACA)"]["The curve"].text == "over it"
 
 
 def test_the_csv_is_unrounded(tmp_path: Path) -> None:

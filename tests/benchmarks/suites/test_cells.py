@@ -19,6 +19,8 @@ SUITES = (
     digits.DigitsClassifier,
     digits.DigitsCnf,
     kdv.Kdv,
+    kdv.KdvCheckpoints,
+    kdv.KdvCheckpointsPeers,
     mlp.MlpOrder,
     mlp.MlpOrderFixedGrid,
     mlp.MlpSize,
@@ -64,12 +66,21 @@ def test_units_versions_and_parameters(discovered):
             assert {type(value) for value in values} <= {str, int}
 
 
-def test_each_class_has_a_cache_of_its_own(discovered):
+def test_each_class_has_a_cache_of_its_own_but_those_that_take_turns(discovered):
     keys = {}
     for name, benchmark in discovered.items():
         keys.setdefault(name.rpartition(".")[0], set()).add(benchmark.setup_cache_key)
     assert all(len(key) == 1 for key in keys.values())
-    assert len(set().union(*keys.values())) == len(SUITES)
+    assert len(set().union(*keys.values())) == len(SUITES) - 1
+    assert keys["suites.kdv.KdvCheckpoints"] == keys["suites.kdv.KdvCheckpointsPeers"]
+
+
+def test_classes_that_take_turns_are_measured_whole(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cells, "measure_cases", lambda cases: asked.append(cases) or {})
+    for suite in (kdv.KdvCheckpoints(), kdv.KdvCheckpointsPeers()):
+        suite.setup_cache()
+    assert asked == [(*kdv.KdvCheckpoints.cases, *kdv.KdvCheckpointsPeers.cases)] * 2
 
 
 def test_a_failed_case_is_one_failed_cell(monkeypatch):

@@ -232,5 +232,20 @@ def test_a_broken_benchmarks_file_costs_a_warning_only(tmp_path: Path) -> None:
     assert "benchmarks.json" in loaded.warnings[0]
 
 
+def test_results_of_before_a_meter_was_there_are_read(tmp_path: Path) -> None:
+    def values(named: Fields) -> Values:
+        return {name: value for name, value in meters(named).items() if "replayed" not in name}
+
+    write_asv(tmp_path, {"Kdv": fields("kdv")}, values=values)
+
+    loaded = load_asv(tmp_path)
+
+    assert loaded.warnings == ()
+    for measurement in loaded.runs[0].measurements:
+        assert measurement.value("num_replayed_steps") is None
+        assert measurement.value("wall_seconds") is not None
+        assert not measurement.is_left_out
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert load_asv(tmp_path / "absent").runs == ()
