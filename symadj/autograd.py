@@ -218,6 +218,8 @@ def _nested(
     start = len(variables) - record.num_inputs
     given = variables[start:]
     y0, times, knots = leaves[start : start + 3]
+    if times is not None and not wants[0]:
+        times = times.detach()  # so that outputs at the ends of steps are what they were: states
     params = record.leaves([param for param in given[3:] if param is not None])
     known: list[Tensor | None] = [
         y0,
