@@ -326,6 +326,13 @@ class _Outputs:
         moves = self.slopes is not None or self.ys is None
         return bool(thetas) and (moves or thetas[0] < 1.0)
 
+    def _passes_over_outputs(self, step: Step) -> bool:
+        """Whether a step that ends at an output does so by accident."""
+        control = self._ivp.step_sizes
+        if not isinstance(control, ErrorControl) or not self._ivp.tableau.is_explicit:
+            return False
+        return step.stretch.t1 not in control.stops or step.has_fixed_end
+
     def write(self, step: Step, y0: Tensor, y1: Tensor, slopes: Slopes, weights: Weights) -> None:
         """Write the outputs that lie in a step from ``y0`` to ``y1``."""
         interpolant, h = self._ivp.interpolant, step.stretch.h
@@ -341,6 +348,9 @@ class _Outputs:
                 self.slopes[step.interior_outputs] = slopes_there
         if step.has_end_output:
             self.ys[step.outputs.stop - 1] = y1
+            if self._passes_over_outputs(step):  # as torchdiffeq rounds it
+                polynomial = interpolant.polynomial(y0, y1, slopes, weights, h)
+                self.ys[step.outputs.stop - 1] = evaluate(polynomial, (1.0,))[0]
             if self.slopes is not None:
                 polynomial = interpolant.from_slopes(y0, slopes, h)
                 self.slopes[step.outputs.stop - 1] = differentiate(polynomial, (1.0,), h)[0]
