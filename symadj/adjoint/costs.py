@@ -11,17 +11,36 @@ from symadj.forward.slopes import PIECE
 from symadj.forward.summation import ALIGNMENT, summation_order
 from symadj.reading import Reading
 
-CALL_BYTES = 48_000
-"""Objects of Python and torch that a solve and its backward pass need, whatever their size."""
+CALL_BYTES = 68_000
+"""Objects of Python and torch that a solve and its backward pass need, whatever their size.
 
-STEP_BYTES = 700
+These figures were measured by memray, with the allocators of Python traced. They lie in the host's
+memory: of a solve elsewhere only tensors count.
+"""
+
+STAGE_BYTES = 7_000
+"""Objects for each stage of the method: weights and views of them."""
+
+STEP_BYTES = 320
 """Objects of each accepted step: its record, the floats in it, its place in lists."""
 
-STATE_BYTES = 900
+STATE_BYTES = 560
 """Objects of each state that is kept on its device: a tensor, its storage, its place in a store."""
 
-AWAY_BYTES = 260
+CHOICE_BYTES = 170
+"""Objects of each state that may have to give way: its place among those to choose from."""
+
+AWAY_BYTES = 200
 """Objects of each state that is kept elsewhere: its place in a store."""
+
+MAX_FREE_TUPLES = 2000
+"""Tuples of one length that Python keeps for later. Each vector-Jacobian product leaves some."""
+
+INNER_BYTES = 150
+"""What a gradient within ``f`` leaves of them."""
+
+BLOCK_BYTES = 512
+"""To a multiple of this CUDA's allocator rounds up."""
 
 
 def slopes_bytes(num_slopes: int, like: Tensor) -> tuple[int, int]:
@@ -69,6 +88,8 @@ class Costs:
         Whether the state is made of several tensors.
     wants_gradient : bool
         Whether there will be a backward pass.
+    is_on_host : bool
+        Whether states lie in the memory in which the objects of Python do.
     """
 
     footprint: Footprint
@@ -82,6 +103,26 @@ class Costs:
     has_output_slopes: bool
     is_nested: bool
     wants_gradient: bool
+    is_on_host: bool
+
+    @property
+    def object_bytes(self) -> int:
+        """Objects of each state that is kept on its device."""
+        return STATE_BYTES if self.is_on_host else BLOCK_BYTES
+
+    @property
+    def away_bytes(self) -> int:
+        """What remains of a state that is kept elsewhere."""
+        return AWAY_BYTES if self.is_on_host else 0
+
+    @property
+    def choice_bytes(self) -> int:
+        """Objects of each state that may have to give way."""
+        return CHOICE_BYTES if self.is_on_host else 0
+
+    @property
+    def _call_bytes(self) -> int:
+        return CALL_BYTES + STAGE_BYTES * self.num_stages if self.is_on_host else 0
 
     @property
     def _outputs(self) -> int:
@@ -100,7 +141,7 @@ class Costs:
         # An evaluation, or the norm of the error in units of the tolerance.
         most = max(self.footprint.evaluation_bytes + 3 * n, 7 * n, inside, 2 * self.dense_bytes)
         stages = (self.num_stages - 1) * n if want_stages else 0
-        return CALL_BYTES + self._outputs + n + self.slopes_bytes + stages + most
+        return self._call_bytes + self._outputs + n + self.slopes_bytes + stages + most
 
     def backward(self, graphs: int = 1, *, is_replayed: bool = True) -> int:
         """Return the most that is alive going backward, beside records and what is kept."""
@@ -116,11 +157,29 @@ class Costs:
             replay += graphs * (use.graph_bytes + n) + use.vjp_bytes - use.graph_bytes
             transpose += (graphs - 1) * (use.graph_bytes + n)
         going = cotangents + use.param_bytes + sweep + max(replay, transpose)
-        return CALL_BYTES + self._outputs + max(collecting, going)
+        return self._call_bytes + self._outputs + max(collecting, going)
 
     def records(self, num_steps: int) -> int:
         """Return what the records of steps take, beside what ``f`` carries."""
-        return num_steps * (STEP_BYTES + self.dense_bytes)
+        return num_steps * (self.dense_bytes + (STEP_BYTES if self.is_on_host else 0))
+
+    def left_by_vjps(self, num_steps: int) -> int:
+        """Return what the vector-Jacobian products of so many steps leave for later ones.
+
+        ``torch.autograd.grad`` makes tuples of a length that it finds out as it goes. Python makes
+        them longer, cuts them, and keeps what was freed until its collector runs.
+        """
+        if not (self.is_on_host and self.wants_gradient):
+            return 0
+        each = 110 + 8 * min(self.footprint.num_inputs, 20)
+        return each * min(num_steps * self.num_stages, MAX_FREE_TUPLES)
+
+    def left_by_evaluations(self, num_steps: int) -> int:
+        """Return what the evaluations of so many steps leave, where ``f`` differentiates itself."""
+        if not self.is_on_host:
+            return 0
+        calls = num_steps * self.num_stages * self.footprint.num_inner
+        return INNER_BYTES * min(calls, MAX_FREE_TUPLES)
 
     def base(self, graphs: int = 1, *, is_replayed: bool = True, want_stages: bool = False) -> int:
         """Return the most that is alive going either way, beside records and what is kept."""
@@ -180,4 +239,5 @@ def costs_of(
         has_output_slopes=(wants_time and not reading.pinned) or ivp.event is not None,
         is_nested=ivp.field.packing.is_nested,
         wants_gradient=sources is not None,
+        is_on_host=y0.device.type == "cpu",
     )

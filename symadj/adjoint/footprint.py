@@ -25,6 +25,9 @@ NODE_BYTES = 1200
 Measured with memray; a graph of tiny tensors consists of little else.
 """
 
+OPERATIONS_PER_GRADIENT = 8
+"""The fewest operations, about, that a gradient within ``f`` takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
@@ -41,6 +44,10 @@ class Footprint:
         of state, time and parameters included.
     param_bytes : int
         All that gets a gradient beside state and time.
+    num_inputs : int
+        Tensors that get a gradient, the state among them.
+    num_inner : int
+        How often, about, ``f`` differentiates in one evaluation.
     nfe : int
         Evaluations that were made to find out.
     """
@@ -49,6 +56,8 @@ class Footprint:
     graph_bytes: int
     vjp_bytes: int
     param_bytes: int
+    num_inputs: int
+    num_inner: int
     nfe: int
 
 
@@ -59,13 +68,13 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ----------
     live, peak : int
         Bytes alive now, and the most so far. Views and what was there before do not count.
-    num_operations : int
-        How many operations the dispatcher saw.
+    num_operations, num_recorded : int
+        How many operations the dispatcher saw, and how many of them in grad mode.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.live = self.peak = self.num_operations = 0
+        self.live = self.peak = self.num_operations = self.num_recorded = 0
         self._finalizers: dict[int, weakref.finalize[..., Any]] = {}
 
     def __torch_dispatch__(
@@ -78,6 +87,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Let an operation be done, and look at what it returns."""
         result = func(*args, **(kwargs or {}))
         self.num_operations += 1
+        self.num_recorded += torch.is_grad_enabled()
         given = {storage._cdata for storage in _storages((args, kwargs))}
         for storage in _storages(result):
             key = storage._cdata
@@ -181,9 +191,10 @@ def _measure(field: Field, t0: float, y0: Tensor, sources: Differentiated | None
         field(t, y0)
     # An f that differentiates inside makes a graph there too.
     evaluation = without.peak + NODE_BYTES * without.num_operations
+    inner = -(-without.num_recorded // OPERATIONS_PER_GRADIENT)
     param_bytes = sum(param.nbytes for param in params)
     if sources is None:
-        return Footprint(evaluation, 0, 0, param_bytes, field.nfe)
+        return Footprint(evaluation, 0, 0, param_bytes, 0, inner, field.nfe)
     inputs = [y0.detach().requires_grad_(), *params]
     if sources.wants_time:
         inputs.append(t.requires_grad_())
@@ -199,7 +210,15 @@ def _measure(field: Field, t0: float, y0: Tensor, sources: Differentiated | None
             gradients = torch.autograd.grad(slope, inputs, cotangent, allow_unused=True)
         del gradients
     objects = NODE_BYTES * num_operations
-    return Footprint(evaluation, graph + objects, tracked.peak + objects, param_bytes, field.nfe)
+    return Footprint(
+        evaluation_bytes=evaluation,
+        graph_bytes=graph + objects,
+        vjp_bytes=tracked.peak + objects,
+        param_bytes=param_bytes,
+        num_inputs=len(inputs),
+        num_inner=inner,
+        nfe=field.nfe,
+    )
 
 
 def _key(field: Field, y0: Tensor, sources: Differentiated | None, ambient: Ambient) -> Hashable:

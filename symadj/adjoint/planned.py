@@ -13,7 +13,7 @@ from torch import Tensor
 
 from symadj.adjoint.binomial import offline_positions, optimal_replays
 from symadj.adjoint.budget import show_bytes
-from symadj.adjoint.costs import AWAY_BYTES, STATE_BYTES, Costs
+from symadj.adjoint.costs import Costs
 from symadj.adjoint.plan import Alternative, Plan
 from symadj.adjoint.reversal import count_replays, reverse_schedule
 from symadj.adjoint.schedule import Schedule
@@ -54,7 +54,7 @@ class PlannedStates(StoredStates):
         self._budget, self._costs = budget_bytes, costs
         self._refuge, self._like = schedule.place, like
         self._expected, self._is_open = num_steps, num_steps is None
-        self._carried = self._carried_each = self._num_counted = 0
+        self._carried = self._carried_each = self._num_counted = self._highest = 0
         self._is_short = self._is_settled = self.want_stages = False
         self._full = replace(schedule, place="device", capacity=None, keeps_stages=True)
         super().__init__(self._full, per_step, like, num_steps)
@@ -78,8 +78,9 @@ class PlannedStates(StoredStates):
             self._retreat(following)
         if self._is_short:
             self._num_steps += 1
-        else:
-            super().keep(step, stage_states if self._schedule.keeps_stages else stage_states[:1])
+            return
+        self._highest = max(self._highest, self._going_forward(following))
+        super().keep(step, stage_states if self._schedule.keeps_stages else stage_states[:1])
 
     def settle(self, steps: StepGrid, *, uses_end_slope: bool) -> Plan:
         """Choose how many graphs are alive at once, now that the number of steps is known.
@@ -110,6 +111,8 @@ class PlannedStates(StoredStates):
             replays = count_replays(reverse_schedule(count, stored, schedule.capacity))
         ends = _end_evaluations(steps) if uses_end_slope else (0, 0)
         chosen = self._way(schedule, count, replays, ends)
+        # Before a plan was given up, more may have been kept than is in the end.
+        chosen = replace(chosen, peak_bytes=max(chosen.peak_bytes, self._highest))
         states = replace(self._full, keeps_stages=False)
         others = [self._full, replace(states, graphs=s), states, replace(states, capacity=1)]
         if self._may_leave:
@@ -152,7 +155,9 @@ class PlannedStates(StoredStates):
     def _count_carried(self, step: Step) -> None:
         """Add what ``f`` carried in a step; its first is the end slope's of the step before."""
         carried = step.carried[1:] if step.shares_first_slope else step.carried
-        self._carried_each = sum(part.nbytes + STATE_BYTES for each in carried for part in each)
+        self._carried_each = sum(
+            part.nbytes + self._costs.object_bytes for each in carried for part in each
+        )
         self._carried += self._carried_each
         self._num_counted += 1
 
@@ -171,24 +176,54 @@ class PlannedStates(StoredStates):
         Of so many steps, or of those that there will be, if that is known.
         """
         count = max(num_steps, self._expected or 0)
-        kept = self._num_kept(count, schedule)
-        held = kept * self._each
-        if schedule.place != "device":  # some are on their way: two leave, two come
-            held = kept * AWAY_BYTES + 4 * self._costs.state_bytes
         base = self._costs.base(
             schedule.graphs,
             is_replayed=not schedule.keeps_stages,
-            # If the number of steps is not known, stage states are made until the end.
-            want_stages=self._is_open or self.want_stages or schedule.keeps_stages,
+            want_stages=self._makes_stages(schedule),
         )
-        ahead = max(count - self._num_counted, 0)
-        carried = self._carried + ahead * self._carried_each
-        return base + held + self._costs.records(count) + carried
+        costs, capacity = self._costs, schedule.capacity
+        # Each step is evaluated going forward, replayed and transposed, and some are taken again.
+        evaluated = 3 * count
+        if capacity is None:
+            # Going back, the one grows as the other is let go: either may be the most.
+            held = max(
+                self._held(count, schedule), costs.left_by_vjps(count) + self._each(schedule)
+            )
+        else:
+            held = self._held(count, schedule) + costs.left_by_vjps(max(count - capacity, 0))
+            evaluated += optimal_replays(count, capacity)
+        return base + held + costs.left_by_evaluations(evaluated) + self._records(count)
 
-    @property
-    def _each(self) -> int:
-        """Bytes of a state that is kept on its device."""
-        return self._costs.kept_bytes + STATE_BYTES
+    def _going_forward(self, num_steps: int) -> int:
+        """Return the peak so far, after so many steps, in bytes."""
+        base = self._costs.forward(want_stages=self._makes_stages(self._schedule))
+        held = self._each(self._schedule) * self._num_kept(num_steps, self._schedule)
+        return base + held + self._costs.records(num_steps) + self._carried
+
+    def _makes_stages(self, schedule: Schedule) -> bool:
+        # If the number of steps is not known, stage states are made until the end.
+        return self._is_open or self.want_stages or schedule.keeps_stages
+
+    def _held(self, count: int, schedule: Schedule) -> int:
+        """Return what is kept after so many steps, in bytes."""
+        held = self._num_kept(count, schedule) * self._each(schedule)
+        # Of those that leave the device some are on their way: two go, two come.
+        return held if schedule.place == "device" else held + 4 * self._costs.state_bytes
+
+    def _records(self, count: int) -> int:
+        """Return what the steps themselves take, in bytes."""
+        ahead = max(count - self._num_counted, 0)
+        return self._costs.records(count) + self._carried + ahead * self._carried_each
+
+    def _each(self, schedule: Schedule) -> int:
+        """Return what a state takes that is kept, in bytes."""
+        if schedule.place != "device":
+            return self._costs.away_bytes
+        each = self._costs.kept_bytes + self._costs.object_bytes
+        may_give_way = schedule.capacity is not None or (
+            self._is_open and not schedule.keeps_stages and not self._may_leave
+        )
+        return each + self._costs.choice_bytes if may_give_way else each
 
     def _retreat(self, num_steps: int) -> None:
         """Go down to the next plan."""
@@ -210,8 +245,9 @@ class PlannedStates(StoredStates):
 
     def _capacity(self, num_steps: int) -> int:
         """Return how many states fit beside the records of so many steps."""
-        single = self._peak(num_steps, replace(self._schedule, capacity=1))
-        return max((self._budget - single) // self._each + 1, 0)
+        single = replace(self._schedule, capacity=1)
+        left = self._budget - self._peak(num_steps, single)
+        return max(left // self._each(single) + 1, 0)
 
     def _give_up(self) -> None:
         """Keep nothing: the solve goes on, to tell how much would have been enough."""
@@ -251,9 +287,10 @@ class PlannedStates(StoredStates):
 
     def _error(self, num_steps: int) -> MemoryBudgetError:
         states = replace(self._full, keeps_stages=False)
-        ways = [replace(states, capacity=1)]
+        last = replace(states, capacity=1)
         if self._may_leave:
-            ways = [replace(states, place=self._refuge)]
+            last = replace(states, place=self._refuge)
+        ways = (self._full, states, last)  # of a few steps, keeping them all may be the least
         least = min(self._peak(num_steps, way) for way in ways)
         return MemoryBudgetError(
             f"memory_budget={self._budget} ({show_bytes(self._budget)}) is too little for this "
