@@ -41,11 +41,21 @@ class Case:
     def discretization(self, instance: ProblemInstance) -> Discretization:
         """Return how this case's problem is discretized in time."""
         if isinstance(self.steps, int):
-            duration = float(instance.t[-1] - instance.t[0])
-            return fixed_grid(self.tableau, num_steps=self.steps, duration=duration)
+            start, stop = float(instance.t[0]), float(instance.t[-1])
+            return fixed_grid(
+                self.tableau,
+                num_steps=self.steps,
+                duration=stop - start,
+                start=start,
+                jump_t=instance.jump_t,
+            )
         problem = PROBLEMS[self.problem]
         return adaptive(
-            self.tableau, rtol=problem.rtol, atol=problem.atol, first_step=problem.first_step
+            self.tableau,
+            rtol=problem.rtol,
+            atol=problem.atol,
+            first_step=problem.first_step,
+            jump_t=instance.jump_t,
         )
 
     @property

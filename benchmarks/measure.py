@@ -169,8 +169,9 @@ def _figures(run: Run) -> _Figures:
 # References depend on no method, so they are kept for the cases that share them.
 @lru_cache(maxsize=2)
 def _true_gradient(problem: str, size: str, device: torch.device) -> Tensor:
-    instance = PROBLEMS[problem].build(size, DTYPE, device)
-    return true_gradient(instance, PROBLEMS[problem].first_step)
+    described = PROBLEMS[problem]
+    instance = described.build(size, DTYPE, device)
+    return true_gradient(instance, described.first_step, described.reference_rtol)
 
 
 @lru_cache(maxsize=2)

@@ -40,7 +40,7 @@ except ImportError:  # symadj is not there, or of before it could keep a bounded
 try:
     import torchdiffeq
     from torchdiffeq._impl.interp import _interp_evaluate
-    from torchdiffeq._impl.misc import _check_inputs, _flat_to_shape
+    from torchdiffeq._impl.misc import Perturb, _check_inputs, _flat_to_shape
     from torchdiffeq._impl.odeint import SOLVERS
     from torchdiffeq._impl.rk_common import _runge_kutta_step
 except ImportError:
@@ -215,12 +215,14 @@ def _search_adaptive(solver: Any, t: Tensor) -> Searched:
         return y, solver.func(t[0], y)
 
     def step_run(
-        t0: Tensor, dt: Tensor, t1: Tensor, outputs: tuple[int, ...]
+        t0: Tensor, dt: Tensor, t1: Tensor, outputs: tuple[int, ...], *, is_jump: bool
     ) -> Callable[..., Tensors]:
         def run(y: Tensor, slope: Tensor) -> Tensors:
             y1, slope1, _, k = _runge_kutta_step(
                 solver.func, y, slope, t0, dt, t1, tableau=solver.tableau
             )
+            if is_jump:  # the next step starts with the slope behind it
+                slope1 = solver.func(t1, y1, perturb=Perturb.NEXT)
             if not outputs:
                 return y1, slope1
             polynomial = solver._interp_fit(y, y1, k, dt)
@@ -239,8 +241,11 @@ def _search_adaptive(solver: Any, t: Tensor) -> Searched:
         while len(ys) < len(t) and t[len(ys)] <= after.t1:
             ys.append(_interp_evaluate(after.interp_coeff, after.t0, after.t1, t[len(ys)]))
         outputs = tuple(range(first, len(ys)))
+        is_cut = bool(after.t1 != before.t1 + before.dt)  # at a prescribed time
+        dt = after.t1 - before.t1 if is_cut else before.dt
+        is_jump = is_cut and bool((solver.jump_t == after.t1).any())
         # not `before` itself, whose interpolant would stay alive with the step
-        run = step_run(before.t1, before.dt, after.t1, outputs)
+        run = step_run(before.t1, dt, after.t1, outputs, is_jump=is_jump)
         steps.append(_Step((before.y1, before.f1), run, outputs))
     solver.rk_state = None  # likewise
     return ys, steps

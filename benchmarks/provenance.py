@@ -1,4 +1,4 @@
-"""Where results come from: versions, threads and machine, which asv's result files leave out.
+"""Where results come from: versions, threads, machine and data, which asv's files leave out.
 
     python -m benchmarks.provenance --results DIR --commit HASH --environment NAME
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from .environment import selected_device, selected_num_threads
+from .problems import PROBLEMS
 
 SCHEMA = 1
 PACKAGES = (
@@ -50,14 +51,26 @@ def provenance(commit: str) -> dict[str, object]:
     } | surroundings()
 
 
+def described_problems() -> dict[str, dict[str, str]]:
+    """Return where every problem's data come from: measured, computed, or drawn at random.
+
+    A data set whose files are absent is drawn, so the same problem has other data elsewhere.
+    """
+    return {
+        name: {"data": problem.data, "source": problem.source, "version": problem.version}
+        for name, problem in PROBLEMS.items()
+    }
+
+
 def surroundings() -> dict[str, object]:
-    """Return versions, threads and machine, whatever is measured."""
+    """Return versions, threads, machine and the problems' data, whatever is measured."""
     return {
         "python": platform.python_version(),
         "packages": _versions(),
         "num_threads": selected_num_threads(),
         "cpu": _cpu_name(),
         "gpu": torch.cuda.get_device_name() if selected_device().type == "cuda" else None,
+        "problems": described_problems(),
     }
 
 

@@ -15,11 +15,11 @@ from .methods import BASELINE, DEFAULT_CHECKPOINTS, METHODS
 from .problems import ProblemInstance
 
 TIGHT_RTOL = 1e-8
-TIGHT_ATOL = 1e-10
+ATOL_PER_RTOL = 0.01
 NO_ERROR_CONTROL = 1e30  # a tolerance that every step meets
 
 
-def true_gradient(instance: ProblemInstance, first_step: float) -> Tensor:
+def true_gradient(instance: ProblemInstance, first_step: float, rtol: float = TIGHT_RTOL) -> Tensor:
     """Return the gradient of the exact solution, as near as tight tolerances come.
 
     Parameters
@@ -28,6 +28,8 @@ def true_gradient(instance: ProblemInstance, first_step: float) -> Tensor:
         The problem in any dtype.
     first_step : float
         First step in units of t.
+    rtol : float
+        Relative tolerance: the problem's own, `Problem.reference_rtol`.
 
     Returns
     -------
@@ -36,12 +38,8 @@ def true_gradient(instance: ProblemInstance, first_step: float) -> Tensor:
     """
     # A step ends at every output, since the interpolant in between is of order 4 only: over the
     # large steps of dopri8 its error would be that of a tolerance of 1e-5.
-    tight = Discretization(
-        "dopri8",
-        rtol=TIGHT_RTOL,
-        atol=TIGHT_ATOL,
-        options={"first_step": first_step, "step_t": instance.t[1:]},
-    )
+    options = {"first_step": first_step, **_prescribed(instance.t[1:].tolist(), instance.jump_t)}
+    tight = Discretization("dopri8", rtol=rtol, atol=rtol * ATOL_PER_RTOL, options=options)
     return _backprop_gradient(instance, tight)
 
 
@@ -67,15 +65,29 @@ def step_gradient(
     if "first_step" not in how.options:
         return _backprop_gradient(instance, how)
     # A tolerance without limit lets the solver stride from one prescribed time to the next.
-    ends = torch.tensor([t0 + dt for t0, dt in accepted_steps], dtype=torch.float64)
-    beyond = 10 * float(ends[-1] - instance.t[0])
+    # A step ends where the next one starts: t0 + dt is that time up to rounding only, and beside a
+    # jump there would be room for a step in between.
+    ends = [*(t0 for t0, _ in accepted_steps[1:]), sum(accepted_steps[-1])]
+    beyond = 10 * (ends[-1] - float(instance.t[0]))
     replay = Discretization(
         how.tableau,
         rtol=0.0,
         atol=NO_ERROR_CONTROL,
-        options={"first_step": beyond, "step_t": ends, "ifactor": NO_ERROR_CONTROL},
+        options={
+            "first_step": beyond,
+            "ifactor": NO_ERROR_CONTROL,
+            **_prescribed(ends, instance.jump_t),
+        },
     )
     return _backprop_gradient(instance, replay)
+
+
+def _prescribed(ends: list[float], jump_t: tuple[float, ...]) -> dict[str, Tensor]:
+    """Return the times at which steps are to end; torchdiffeq takes none of them twice."""
+    times = {"step_t": [end for end in ends if end not in jump_t], "jump_t": jump_t}
+    return {
+        name: torch.tensor(given, dtype=torch.float64) for name, given in times.items() if given
+    }
 
 
 def _backprop_gradient(instance: ProblemInstance, how: Discretization) -> Tensor:

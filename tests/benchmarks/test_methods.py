@@ -10,10 +10,10 @@ from torch import nn
 from benchmarks import methods
 from benchmarks.cases import SMOKE
 from benchmarks.discretization import adaptive, fixed_grid
-from benchmarks.gradient import flat_gradient, forward, relative_error
+from benchmarks.gradient import flat_gradient, flatten, forward, relative_error
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, DIAL, METHODS, MethodUnavailableError, expected_replays
-from benchmarks.problems import PROBLEMS
+from benchmarks.problems import CITED_PROBLEMS, PROBLEMS
 
 CPU = torch.device("cpu")
 GROUPS = [case for case in SMOKE.cases() if case.method == BASELINE]
@@ -77,6 +77,52 @@ def test_exact_methods_are_exact_in_every_output(how):
         for name in EXACT
     }
     assert max(errors.values()) <= 1e-12, errors
+
+
+STACKED = CITED_PROBLEMS["cnf-power"].build("3 x 6-12-6 batch 4", torch.float64, CPU)
+
+
+def stacked_how(tableau, jump_t):
+    if tableau == "rk4":
+        return fixed_grid("rk4", num_steps=9, duration=3.0, jump_t=jump_t)
+    return adaptive(tableau, rtol=1e-4, atol=1e-5, first_step=0.05, jump_t=jump_t)
+
+
+@pytest.mark.parametrize("tableau", ["bosh3", "dopri5", "dopri8", "rk4"])
+def test_stacked_blocks_are_solved_as_each_by_itself(tableau):
+    how = stacked_how(tableau, STACKED.jump_t)
+    counts = {}
+    gradients = {}
+    for name in METHODS:
+        counter = counts[name] = CountingField(STACKED.field, is_adaptive=tableau != "rk4")
+        forward_pass = forward(replace(STACKED, field=counter), solver(name), how)
+        counter.phase = "backward"
+        gradients[name] = flatten(forward_pass.gradient())
+    for name in EXACT:
+        assert relative_error(gradients[name], gradients[BASELINE]) <= 1e-12, name
+    starts = [t0 for t0, _ in counts[BASELINE].accepted_steps]
+    assert {1.0, 2.0} <= set(starts)
+    for name, counter in counts.items():
+        assert counter.num_rejected == counts[BASELINE].num_rejected, name
+        assert [t0 for t0, _ in counter.accepted_steps] == pytest.approx(starts), name
+    if tableau == "rk4":
+        return
+    # What the jumps are for: told of none, a solver spends its attempts on finding them.
+    blind = CountingField(STACKED.field, is_adaptive=True)
+    flat_gradient(replace(STACKED, field=blind), solver(BASELINE), stacked_how(tableau, ()))
+    assert blind.num_rejected > counts[BASELINE].num_rejected + 5
+
+
+def test_stacked_blocks_on_a_grid_look_at_their_own_side_of_a_jump():
+    how = stacked_how("rk4", STACKED.jump_t)
+    y = STACKED.y0
+    for block in STACKED.field.blocks:
+        one = fixed_grid("rk4", num_steps=3, duration=1.0)
+        ys = solver(BASELINE)(block, y, torch.tensor([0.0, 1.0], dtype=torch.float64), one)
+        y = tuple(part[-1] for part in ys)
+    ends = solver(BASELINE)(STACKED.field, STACKED.y0, STACKED.t, how)
+    for part, expected in zip(ends, y, strict=True):
+        torch.testing.assert_close(part[-1], expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", GROUPS, ids=group_id)

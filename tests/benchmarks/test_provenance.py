@@ -6,6 +6,7 @@ import torch
 
 from benchmarks import provenance
 from benchmarks.environment import THREADS_VARIABLE
+from benchmarks.problems import PROBLEMS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -30,8 +31,19 @@ def test_file_lies_beside_the_machines_results(tmp_path, capsys, monkeypatch):
     assert record["cpu"]
     assert record["gpu"] is None
     assert set(record) == {
-        *("schema", "commit", "date", "python", "packages", "num_threads", "cpu", "gpu")
+        *("schema", "commit", "date", "python", "packages", "num_threads", "cpu", "gpu"),
+        "problems",
     }
+
+
+def test_every_problem_says_where_its_data_come_from():
+    problems = provenance.provenance(COMMIT)["problems"]
+    assert set(problems) == set(PROBLEMS)
+    assert problems["digits-cnf"]["data"] == "real"
+    assert problems["kdv"]["data"] == "computed"
+    assert problems["mlp-size"]["data"] == "synthetic"
+    assert "scikit-learn" in problems["digits-classifier"]["source"]
+    assert problems["kdv"]["version"] == PROBLEMS["kdv"].version
 
 
 def test_packages_that_are_not_installed_are_left_out(monkeypatch):

@@ -9,7 +9,7 @@ from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, forward, relative_error
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, METHODS
-from benchmarks.problems import PROBLEMS, ProblemInstance
+from benchmarks.problems import CITED_PROBLEMS, PROBLEMS, ProblemInstance
 from benchmarks.references import step_gradient, true_gradient
 
 CPU = torch.device("cpu")
@@ -65,3 +65,33 @@ def test_step_gradient_of_single_precision_steps_is_in_double_precision():
     assert 1e-9 < error < 1e-5
     double = instance.to(torch.float64, CPU)
     assert torch.equal(flat_gradient(double, BACKPROP, how), gradient)
+
+
+def stacked(dtype=torch.float64):
+    return CITED_PROBLEMS["cnf-power"].build("3 x 6-12-6 batch 4", dtype, CPU)
+
+
+@pytest.mark.parametrize("tableau", ["bosh3", "dopri5", "dopri8"])
+def test_steps_that_end_at_a_jump_are_taken_again(tableau):
+    instance = stacked()
+    how = adaptive(tableau, rtol=1e-4, atol=1e-5, first_step=0.05, jump_t=instance.jump_t)
+    counter = CountingField(instance.field, is_adaptive=True)
+    expected = flat_gradient(replace(instance, field=counter), BACKPROP, how)
+    gradient = step_gradient(instance, how, counter.accepted_steps)
+    assert relative_error(gradient, expected) < 1e-14
+
+
+def test_true_gradient_of_stacked_blocks_stops_at_outputs_and_jumps_once():
+    instance = stacked()
+    # an output at every jump, which must not be prescribed twice
+    with_outputs = replace(instance, t=torch.arange(4, dtype=torch.float64))
+    expected = true_gradient(instance, first_step=0.05)
+    assert relative_error(true_gradient(with_outputs, first_step=0.05), expected) < 1e-6
+    fine = fixed_grid("rk4", num_steps=300, duration=3.0, jump_t=instance.jump_t)
+    assert relative_error(flat_gradient(instance, BACKPROP, fine), expected) < 1e-6
+
+
+def test_true_gradient_is_as_near_as_its_tolerance_asks():
+    instance = PROBLEMS["mlp-size"].build("2-8-2 batch 4", torch.float64, CPU)
+    near, far = (true_gradient(instance, 0.05, rtol) for rtol in (1e-8, 1e-3))
+    assert 1e-8 < relative_error(far, near) < 1e-2
