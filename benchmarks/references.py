@@ -38,7 +38,10 @@ def true_gradient(instance: ProblemInstance, first_step: float, rtol: float = TI
     """
     # A step ends at every output, since the interpolant in between is of order 4 only: over the
     # large steps of dopri8 its error would be that of a tolerance of 1e-5.
-    options = {"first_step": first_step, **_prescribed(instance.t[1:].tolist(), instance.jump_t)}
+    options: dict[str, float | Tensor] = {
+        "first_step": first_step,
+        **_prescribed(instance.t[1:].tolist(), instance.jump_t),
+    }
     tight = Discretization("dopri8", rtol=rtol, atol=rtol * ATOL_PER_RTOL, options=options)
     return _backprop_gradient(instance, tight)
 
