@@ -1,4 +1,4 @@
-"""What is measured: the cases, in which sizes, and the figures that each of them yields."""
+"""What a case is, and the figures that it yields."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from .discretization import Discretization, adaptive, fixed_grid
-from .environment import selected_size
-from .methods import DEFAULT_CHECKPOINTS, DIAL, METHODS, PEERS, expected_replays
+from .methods import DEFAULT_CHECKPOINTS, METHODS, expected_replays
 from .problems import PROBLEMS, ProblemInstance
 from .timing import Effort
 
@@ -119,7 +118,7 @@ class Sweep:
     schemes : tuple of (tableau, steps)
         How time is discretized.
     sizes, methods, checkpoints
-        As in `Case`.
+        As in `Case`; every method there is, if none is named.
     others : tuple of str
         Methods that run beside them, with the checkpoints they keep by default.
     effort : Effort or None
@@ -128,7 +127,7 @@ class Sweep:
 
     schemes: tuple[tuple[str, str | int], ...]
     sizes: tuple[str, ...]
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] | None = None
     checkpoints: tuple[str | int, ...] = (DEFAULT_CHECKPOINTS,)
     others: tuple[str, ...] = ()
     effort: Effort | None = None
@@ -136,7 +135,7 @@ class Sweep:
     def cases(self, problem: str) -> Iterator[Case]:
         """Generate them, those that differ by method or checkpoints only in a row."""
         choices = [
-            *itertools.product(self.methods, self.checkpoints),
+            *itertools.product(self.methods or tuple(METHODS), self.checkpoints),
             *((method, DEFAULT_CHECKPOINTS) for method in self.others),
         ]
         for (tableau, steps), size, (method, checkpoints) in itertools.product(
@@ -165,105 +164,3 @@ class SizeSet:
     def effort_of(self, problem: str) -> Effort:
         """Return what the cases of a problem are worth."""
         return self.sweeps[problem].effort or self.effort
-
-
-def _dial(
-    size: str, steps: tuple[int, ...], checkpoints: tuple[str | int, ...], effort: Effort
-) -> Sweep:
-    """Cost against the number of checkpoints, every other method beside it."""
-    return Sweep(
-        tuple(("rk4", count) for count in steps),
-        (size,),
-        methods=("symadj",),
-        checkpoints=checkpoints,
-        others=PEERS,
-        effort=effort,
-    )
-
-
-# A few settings that tell the shape of the curve in half a minute: one costs about four seconds.
-_FEW = tuple(kept for kept in DIAL if kept in {4, 16} or isinstance(kept, str))
-
-QUICK = SizeSet(
-    Effort(min_rounds=5, max_rounds=21, seconds=1.5),
-    {
-        "digits-classifier": Sweep((("dopri5", ADAPTIVE),), ("64-128-128-64 batch 128",)),
-        "digits-cnf": Sweep((("dopri5", ADAPTIVE),), ("64-64-64-64 batch 100",)),
-        "kdv": Sweep((("dopri8", ADAPTIVE),), ("64 points 16 channels batch 8",)),
-        "mlp-order": Sweep(
-            (("heun2", 40), ("bosh3", ADAPTIVE), ("dopri5", ADAPTIVE), ("dopri8", ADAPTIVE)),
-            ("64-64-64-64 batch 128",),
-        ),
-        "mlp-size": Sweep(
-            (("dopri5", ADAPTIVE),),
-            (
-                "2-50-2 batch 20",
-                "64-64-64-64 batch 256",
-                "784-256-256-784 batch 16",
-                "43-256-256-43 batch 500",
-            ),
-        ),
-        "mlp-steps": Sweep(
-            tuple(("rk4", steps) for steps in (10, 20, 40, 80)), ("64-64-64-64 batch 128",)
-        ),
-        "mlp-checkpoints": Sweep(
-            (("dopri5", ADAPTIVE),),
-            ("64-64-64-64 batch 256",),
-            methods=("symadj",),
-            checkpoints=("states", "stages"),
-        ),
-        "kdv-checkpoints": _dial(
-            "64 points 2 channels batch 32", (50,), _FEW, Effort(3, 3, seconds=0.0)
-        ),
-    },
-)
-
-SMOKE = SizeSet(
-    Effort(min_rounds=1, max_rounds=1, seconds=0.0),
-    {
-        "digits-classifier": Sweep((("dopri5", ADAPTIVE),), ("64-8-64 batch 4",)),
-        "digits-cnf": Sweep((("dopri5", ADAPTIVE),), ("64-8-64 batch 4",)),
-        "kdv": Sweep((("dopri8", ADAPTIVE),), ("16 points 2 channels batch 2",)),
-        "mlp-order": Sweep(
-            (("heun2", 8), ("bosh3", ADAPTIVE), ("dopri5", ADAPTIVE), ("dopri8", ADAPTIVE)),
-            ("2-8-2 batch 4",),
-        ),
-        "mlp-size": Sweep(
-            (("dopri5", ADAPTIVE),),
-            ("2-4-2 batch 4", "2-8-2 batch 4", "4-8-4 batch 4", "4-16-4 batch 4"),
-        ),
-        "mlp-steps": Sweep(tuple(("rk4", steps) for steps in (2, 3, 4, 5)), ("2-8-2 batch 4",)),
-        "mlp-checkpoints": Sweep(
-            (("dopri5", ADAPTIVE),),
-            ("2-8-2 batch 4",),
-            methods=("symadj",),
-            checkpoints=("states", "stages"),
-        ),
-        "kdv-checkpoints": _dial(
-            "16 points 2 channels batch 2", (5,), _FEW, Effort(1, 1, seconds=0.0)
-        ),
-    },
-)
-
-# Hours: the whole axis of checkpoints. One checkpoint over 500 steps, and one or two over 5,000,
-# are left out, as they would replay up to 12.5 million steps.
-STANDARD = SizeSet(
-    Effort(min_rounds=11, max_rounds=41, seconds=6.0),
-    {
-        **QUICK.sweeps,
-        "kdv-checkpoints": _dial(
-            "64 points 2 channels batch 32",
-            (50, 500, 5_000),
-            tuple(DIAL),
-            Effort(min_rounds=5, max_rounds=21, seconds=30.0, max_replayed_steps=100_000),
-        ),
-    },
-    timeout_seconds=12 * 3600.0,
-)
-
-_SIZE_SETS = {"quick": QUICK, "smoke": SMOKE, "standard": STANDARD}
-
-
-def selected_size_set() -> SizeSet:
-    """Return the size set that the environment asks for."""
-    return _SIZE_SETS[selected_size()]

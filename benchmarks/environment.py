@@ -1,10 +1,10 @@
 """What the environment variables ask for; unset, each has a default that suits two shared cores.
 
-    SYMADJ_BENCHMARK_SIZE     quick | smoke | standard  scale of work               (quick)
-    SYMADJ_BENCHMARK_DEVICE   cpu | cuda                where the tensors lie       (cpu)
-    SYMADJ_BENCHMARK_THREADS  1, 2, ...                 torch's threads on the CPU  (1)
+    SYMADJ_BENCHMARK_SIZE     smoke | quick | standard | full  scale of work               (quick)
+    SYMADJ_BENCHMARK_DEVICE   cpu | cuda                       where the tensors lie       (cpu)
+    SYMADJ_BENCHMARK_THREADS  1, 2, ...                        torch's threads on the CPU  (1)
 
-Minutes, seconds and hours: standard is quick with the whole axis of checkpoints, up to 5,000 steps.
+The sizes take seconds a case, five minutes, an hour and a night.
 
 One thread by default, because two threads on two cores that others use too wait for each other at
 every operation: a gradient of 20 ms was seen to take 1.4 s, and ratios of methods to scatter by a
@@ -24,7 +24,7 @@ THREADS_VARIABLE = "SYMADJ_BENCHMARK_THREADS"
 
 def selected_size() -> str:
     """Return the name of the size set."""
-    return _choice(SIZE_VARIABLE, "quick", ("quick", "smoke", "standard"))
+    return _choice(SIZE_VARIABLE, "quick", ("smoke", "quick", "standard", "full"))
 
 
 def selected_device() -> torch.device:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cases import METER_UNITS, Case, Measurement, selected_size_set
+from .cases import METER_UNITS, Case, Measurement
 from .discretization import Discretization
 from .environment import selected_device, selected_num_threads
 from .gradient import flatten, forward, relative_error
@@ -19,6 +19,7 @@ from .meters import CountingField, PeakBytes, peak_bytes, stopwatch
 from .methods import BASELINE, DEFAULT_CHECKPOINTS, METHODS, MethodUnavailableError, Solve
 from .problems import PROBLEMS, ProblemInstance
 from .references import step_gradient, true_gradient
+from .sizes import selected_size_set
 from .timing import Effort, Seconds, interleaved_rounds, median_interval, settled_heap
 
 DTYPE = torch.float32

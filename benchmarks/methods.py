@@ -47,7 +47,7 @@ except ImportError:
     torchdiffeq = None
 
 BASELINE = "torchdiffeq-backprop"
-"""The method that times are compared with, and that computes the references."""
+"""The method that times are compared with."""
 
 DEFAULT_CHECKPOINTS = "default"
 """The checkpoints that a method keeps when it is not asked."""
@@ -357,5 +357,8 @@ METHODS: dict[str, Method] = {
     )
 }
 
-PEERS = tuple(name for name in METHODS if not name.startswith("symadj"))
-"""The methods that are not ours."""
+BASIC = tuple(METHODS)
+"""The methods that are always there; only with them is every axis scaled at every size."""
+
+BASIC_PEERS = tuple(name for name in BASIC if not name.startswith("symadj"))
+"""Those of them that are not ours."""

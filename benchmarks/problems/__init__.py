@@ -15,7 +15,7 @@ from .problem import Problem, ProblemInstance, State
 from .robertson import ROBERTSON
 from .spiral import SPIRAL
 
-__all__ = ["CITED_PROBLEMS", "PROBLEMS", "Problem", "ProblemInstance", "State"]
+__all__ = ["PROBLEMS", "Problem", "ProblemInstance", "State"]
 
 PROBLEMS: dict[str, Problem] = {
     problem.name: problem
@@ -23,18 +23,6 @@ PROBLEMS: dict[str, Problem] = {
         DIGITS_CLASSIFIER,
         DIGITS_CNF,
         KDV,
-        MLP_ORDER,
-        MLP_SIZE,
-        MLP_STEPS,
-        MLP_CHECKPOINTS,
-        KDV_CHECKPOINTS,
-    )
-}
-"""The problems of the suites."""
-
-CITED_PROBLEMS: dict[str, Problem] = {
-    problem.name: problem
-    for problem in (
         CNF_POWER,
         CNF_GAS,
         CNF_HEPMASS,
@@ -48,6 +36,10 @@ CITED_PROBLEMS: dict[str, Problem] = {
         HAMILTONIAN_PENDULUM,
         ROBERTSON,
         SPIRAL,
+        MLP_ORDER,
+        MLP_SIZE,
+        MLP_STEPS,
+        MLP_CHECKPOINTS,
+        KDV_CHECKPOINTS,
     )
 }
-"""The problems of the literature that no suite has yet."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.cases import Case, selected_size_set
+from benchmarks.cases import Case
 from benchmarks.measure import Outcome, measure_cases
 from benchmarks.provenance import surroundings
+from benchmarks.sizes import selected_size_set
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

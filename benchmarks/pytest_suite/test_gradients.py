@@ -15,8 +15,9 @@ from dataclasses import asdict
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.cases import Case, selected_size_set
+from benchmarks.cases import Case
 from benchmarks.measure import Failure, Outcome, prepare
+from benchmarks.sizes import selected_size_set
 
 
 def test_gradient(

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any, ClassVar
 
-from ..cases import CASE_FIELDS, METER_UNITS, Case, selected_size_set
+from ..cases import CASE_FIELDS, METER_UNITS, Case
 from ..measure import Failure, Outcome, measure_cases
 from ..problems import PROBLEMS
+from ..sizes import selected_size_set
 
 Parameters = tuple[str | int, ...]
 Cache = dict[Parameters, dict[str, float] | str]
@@ -30,6 +31,8 @@ class CaseSuite:
     asv runs every combination of the parameters, so a problem whose cases are not all of them
     (tableaus on a fixed grid and adaptive ones, methods with checkpoints to choose and without) is
     split into classes by ``tableaus`` or ``methods``.
+
+    A class whose problem has no cases at the size that is asked for has no benchmarks.
 
     A class defines its own ``setup_cache``, since asv tells caches apart by the line they are on.
     Classes that inherit one share a cache: so what they measure takes turns.
@@ -47,6 +50,8 @@ class CaseSuite:
             if (not tableaus or case.tableau in tableaus)
             and (not methods or case.method in methods)
         )
+        if not cls.cases:
+            return  # a problem that this size leaves out: nothing for asv to find
         params = _values(cls.cases)
         if math.prod(map(len, params)) != len(cls.cases):
             raise ValueError(

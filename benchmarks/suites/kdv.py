@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cases import selected_size_set
-from ..methods import PEERS
+from ..methods import BASIC_PEERS
+from ..sizes import selected_size_set
 from .cells import Cache, CaseSuite, measured_cells
 
 
@@ -27,5 +27,5 @@ class KdvCheckpoints(_Together, CaseSuite, problem="kdv-checkpoints", methods=("
     """Cost against the number of checkpoints, with rk4."""
 
 
-class KdvCheckpointsPeers(_Together, CaseSuite, problem="kdv-checkpoints", methods=PEERS):
+class KdvCheckpointsPeers(_Together, CaseSuite, problem="kdv-checkpoints", methods=BASIC_PEERS):
     """Every other method on the same steps."""

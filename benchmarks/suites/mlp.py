@@ -13,8 +13,8 @@ class MlpOrder(CaseSuite, problem="mlp-order", tableaus=("bosh3", "dopri5", "dop
         return self.measured_cells()
 
 
-class MlpOrderFixedGrid(CaseSuite, problem="mlp-order", tableaus=("heun2",)):
-    """Cost of order 2, on a fixed grid."""
+class MlpOrderFixedGrid(CaseSuite, problem="mlp-order", tableaus=("heun2", "rk4")):
+    """Cost of orders 2 and 4, on a fixed grid."""
 
     def setup_cache(self) -> Cache:
         """Measure all cases."""

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from benchmarks.cases import QUICK, SMOKE, selected_size_set
 from benchmarks.environment import (
     DEVICE_VARIABLE,
     SIZE_VARIABLE,
@@ -9,6 +8,7 @@ from benchmarks.environment import (
     selected_device,
     selected_num_threads,
 )
+from benchmarks.sizes import QUICK, SMOKE, selected_size_set
 
 
 def test_defaults(monkeypatch):
@@ -29,7 +29,7 @@ def test_what_is_asked_for(monkeypatch):
 def test_an_unknown_size_names_the_allowed_ones(monkeypatch):
     monkeypatch.setenv(SIZE_VARIABLE, "tiny")
     with pytest.raises(
-        ValueError, match=r"SYMADJ_BENCHMARK_SIZE is 'tiny'.*'quick', 'smoke', 'standard'"
+        ValueError, match=r"SYMADJ_BENCHMARK_SIZE is 'tiny'.*'smoke', 'quick', 'standard', 'full'"
     ):
         selected_size_set()
 

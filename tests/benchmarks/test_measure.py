@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from benchmarks import methods
-from benchmarks.cases import METER_UNITS, QUICK, Case, Measurement
+from benchmarks.cases import METER_UNITS, Case, Measurement
 from benchmarks.environment import SIZE_VARIABLE
 from benchmarks.measure import Failure, measure, measure_cases
 from benchmarks.methods import BASELINE, METHODS, Method
+from benchmarks.sizes import QUICK
 from benchmarks.timing import Effort
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, forward, relative_error
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, METHODS
-from benchmarks.problems import CITED_PROBLEMS, PROBLEMS, ProblemInstance
+from benchmarks.problems import PROBLEMS, ProblemInstance
 from benchmarks.references import step_gradient, true_gradient
 
 CPU = torch.device("cpu")
@@ -64,11 +64,12 @@ def test_step_gradient_of_single_precision_steps_is_in_double_precision():
     assert gradient.dtype == torch.float64
     assert 1e-9 < error < 1e-5
     double = instance.to(torch.float64, CPU)
-    assert torch.equal(flat_gradient(double, BACKPROP, how), gradient)
+    # a step at a time, so the parameters' gradients are summed in another order
+    assert relative_error(flat_gradient(double, BACKPROP, how), gradient) < 1e-14
 
 
 def stacked(dtype=torch.float64):
-    return CITED_PROBLEMS["cnf-power"].build("3 x 6-12-6 batch 4", dtype, CPU)
+    return PROBLEMS["cnf-power"].build("3 x 6-12-6 batch 4", dtype, CPU)
 
 
 @pytest.mark.parametrize("tableau", ["bosh3", "dopri5", "dopri8"])

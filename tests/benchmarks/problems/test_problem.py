@@ -5,18 +5,19 @@ import torch
 
 from benchmarks.gradient import forward
 from benchmarks.methods import BASELINE, METHODS
+from benchmarks.problems import PROBLEMS
 from benchmarks.problems.problem import parse_size, parse_widths
 
-from .small import ALL_PROBLEMS, SMALL, as_tuple, loosely
+from .small import SMALL, as_tuple, loosely
 
 CPU = torch.device("cpu")
 
 
 def built(name, dtype=torch.float64, seed=0):
-    return ALL_PROBLEMS[name].build(SMALL[name], dtype, CPU, seed)
+    return PROBLEMS[name].build(SMALL[name], dtype, CPU, seed)
 
 
-@pytest.mark.parametrize("name", ALL_PROBLEMS)
+@pytest.mark.parametrize("name", PROBLEMS)
 class TestEveryProblem:
     def test_field_returns_the_states_shapes(self, name):
         instance = built(name)
@@ -61,14 +62,14 @@ class TestEveryProblem:
 
     def test_loss_depends_on_y0_and_on_every_parameter(self, name):
         solve = METHODS[BASELINE].solver("default")
-        forward_pass = forward(built(name), solve, loosely(ALL_PROBLEMS[name]))
+        forward_pass = forward(built(name), solve, loosely(PROBLEMS[name]))
         assert forward_pass.loss.isfinite()
         for part in forward_pass.gradient():
             assert part.isfinite().all()
             assert part.count_nonzero() > 0
 
     def test_says_where_it_comes_from(self, name):
-        problem = ALL_PROBLEMS[name]
+        problem = PROBLEMS[name]
         assert problem.name == name
         assert problem.source
         assert problem.version

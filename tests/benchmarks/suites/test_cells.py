@@ -1,7 +1,10 @@
 """What asv sees: discovered by asv's own code, as it would."""
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import astuple
 from pathlib import Path
 
@@ -9,11 +12,13 @@ import pytest
 from asv_runner.discovery import disc_benchmarks
 
 import benchmarks
-from benchmarks.cases import CASE_FIELDS, METER_UNITS, Measurement, selected_size_set
+from benchmarks.cases import CASE_FIELDS, METER_UNITS, Measurement
+from benchmarks.environment import SIZE_VARIABLE
 from benchmarks.measure import Failure
 from benchmarks.methods import METHODS
 from benchmarks.problems import PROBLEMS
-from benchmarks.suites import cells, digits, kdv, mlp
+from benchmarks.sizes import SIZE_SETS, selected_size_set
+from benchmarks.suites import cells, digits, flows, kdv, mlp, networks, physics
 
 SUITES = (
     digits.DigitsClassifier,
@@ -26,7 +31,13 @@ SUITES = (
     mlp.MlpSize,
     mlp.MlpSteps,
     mlp.MlpCheckpoints,
+    *(flows.CnfPower, flows.CnfGas, flows.CnfHepmass),
+    *(flows.CnfMiniboone, flows.CnfBsds300, flows.CnfMnist),
+    *(networks.OdeNet, networks.LatentOde, networks.Spiral),
+    *(physics.CahnHilliard, physics.HamiltonianSpring, physics.HamiltonianPendulum),
+    physics.Robertson,
 )
+USED = tuple(suite for suite in SUITES if suite.cases)  # at the size that is asked for
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +49,7 @@ def discovered():
 def test_asv_finds_every_meter_of_every_problem_and_nothing_else(discovered):
     expected = {
         f"suites.{suite.__module__.rpartition('.')[2]}.{suite.__name__}.track_{meter}"
-        for suite in SUITES
+        for suite in USED
         for meter in METER_UNITS
     }
     assert set(discovered) == expected
@@ -47,7 +58,7 @@ def test_asv_finds_every_meter_of_every_problem_and_nothing_else(discovered):
 def test_together_the_classes_have_every_case_once():
     cases = [case for suite in SUITES for case in suite.cases]
     assert sorted(cases, key=repr) == sorted(selected_size_set().cases(), key=repr)
-    for suite in SUITES:
+    for suite in USED:
         assert sorted(itertools.product(*suite.params), key=repr) == sorted(
             map(astuple, suite.cases), key=repr
         )
@@ -71,7 +82,7 @@ def test_each_class_has_a_cache_of_its_own_but_those_that_take_turns(discovered)
     for name, benchmark in discovered.items():
         keys.setdefault(name.rpartition(".")[0], set()).add(benchmark.setup_cache_key)
     assert all(len(key) == 1 for key in keys.values())
-    assert len(set().union(*keys.values())) == len(SUITES) - 1
+    assert len(set().union(*keys.values())) == len(USED) - 1
     assert keys["suites.kdv.KdvCheckpoints"] == keys["suites.kdv.KdvCheckpointsPeers"]
 
 
@@ -102,3 +113,31 @@ def test_cases_that_are_not_all_combinations_are_refused():
 
         class _Whole(cells.CaseSuite, problem="mlp-order"):
             pass
+
+
+def test_every_problem_of_every_size_has_a_class():
+    defined = {type(suite()).__name__: suite for suite in SUITES}
+    assert len(defined) == len(SUITES)
+    problems = {case.problem for size_set in SIZE_SETS.values() for case in size_set.cases()}
+    assert problems == set(PROBLEMS)
+    if selected_size_set() is SIZE_SETS["quick"]:
+        assert flows.CnfPower.cases == ()
+        assert not hasattr(flows.CnfPower, "track_wall_seconds")
+
+
+@pytest.mark.parametrize("size", [size for size in SIZE_SETS if size != "quick"])
+def test_the_cases_of_every_size_can_be_split_into_the_classes(size):
+    code = (
+        "from benchmarks.suites import digits, flows, kdv, mlp, networks, physics;"
+        "from benchmarks.suites.cells import CaseSuite;"
+        "print(sum(len(suite.cases) for suite in CaseSuite.__subclasses__()))"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {SIZE_VARIABLE: size},
+        cwd=Path(benchmarks.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(listed.stdout) == len(SIZE_SETS[size].cases())

@@ -4,14 +4,14 @@ from benchmarks.discretization import Discretization, adaptive
 from benchmarks.gradient import flat_gradient, flatten, forward, relative_error
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, METHODS
-from benchmarks.problems import CITED_PROBLEMS
+from benchmarks.problems import PROBLEMS
 from benchmarks.problems.cnf.stacked import StackedField
 
 CPU = torch.device("cpu")
 
 
 def gas():
-    return CITED_PROBLEMS["cnf-gas"].build("3 x 8-12-8 batch 4", torch.float64, CPU)
+    return PROBLEMS["cnf-gas"].build("3 x 8-12-8 batch 4", torch.float64, CPU)
 
 
 def block_by_block(instance, solve, how):
