@@ -1,10 +1,10 @@
-"""What a case is, and the figures that it yields."""
+"""What a case is, and how many there are of them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from .discretization import Discretization, adaptive, fixed_grid
 from .methods import DEFAULT_CHECKPOINTS, METHODS, expected_replays
@@ -64,49 +64,6 @@ class Case:
 
 
 CASE_FIELDS = tuple(entry.name for entry in fields(Case))
-
-
-def _meter(unit: str) -> float:
-    measured: float = field(metadata={"unit": unit})
-    return measured
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The figures of one case; NaN where a meter does not apply.
-
-    Seconds are medians and quartiles over interleaved rounds; the ratio is the median of the
-    rounds' own ratios to torchdiffeq's backpropagation, with a 95 % bootstrap interval. Bytes are
-    peaks above the start of the call. Steps and forward evaluations are those of the forward
-    pass. Replayed steps are those that were taken again as a whole, since their states had not been
-    kept; of a case that is left out because it would replay too many, they are the only figure.
-    Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
-    against float64 backpropagation over the very steps that were taken.
-    """
-
-    wall_seconds: float = _meter("seconds")
-    wall_seconds_q25: float = _meter("seconds")
-    wall_seconds_q75: float = _meter("seconds")
-    wall_seconds_forward: float = _meter("seconds")
-    wall_seconds_backward: float = _meter("seconds")
-    wall_ratio: float = _meter("ratio")
-    wall_ratio_low: float = _meter("ratio")
-    wall_ratio_high: float = _meter("ratio")
-    seconds_per_sample: float = _meter("seconds")
-    peak_cpu_bytes: float = _meter("bytes")
-    peak_gpu_bytes: float = _meter("bytes")
-    nfe_forward: float = _meter("count")
-    nfe_backward: float = _meter("count")
-    nvjp: float = _meter("count")
-    num_accepted: float = _meter("count")
-    num_rejected: float = _meter("count")
-    num_replayed_steps: float = _meter("count")
-    relative_gradient_error: float = _meter("relative")
-    relative_step_gradient_error: float = _meter("relative")
-    num_threads: float = _meter("count")
-
-
-METER_UNITS: dict[str, str] = {entry.name: entry.metadata["unit"] for entry in fields(Measurement)}
 
 
 @dataclass(frozen=True)

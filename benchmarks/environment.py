@@ -1,8 +1,9 @@
 """What the environment variables ask for; unset, each has a default that suits two shared cores.
 
-    SYMADJ_BENCHMARK_SIZE     smoke | quick | standard | full  scale of work               (quick)
-    SYMADJ_BENCHMARK_DEVICE   cpu | cuda                       where the tensors lie       (cpu)
-    SYMADJ_BENCHMARK_THREADS  1, 2, ...                        torch's threads on the CPU  (1)
+    SYMADJ_BENCHMARK_SIZE          smoke | quick | standard | full  scale of work  (quick)
+    SYMADJ_BENCHMARK_DEVICE        cpu | cuda                where the tensors lie  (cpu)
+    SYMADJ_BENCHMARK_THREADS       1, 2, ...           torch's threads on the CPU  (1)
+    SYMADJ_BENCHMARK_INSTRUCTIONS  0 | 1                  count instructions, too  (0)
 
 The sizes take seconds a case, five minutes, an hour and a night.
 
@@ -20,6 +21,7 @@ import torch
 SIZE_VARIABLE = "SYMADJ_BENCHMARK_SIZE"
 DEVICE_VARIABLE = "SYMADJ_BENCHMARK_DEVICE"
 THREADS_VARIABLE = "SYMADJ_BENCHMARK_THREADS"
+INSTRUCTIONS_VARIABLE = "SYMADJ_BENCHMARK_INSTRUCTIONS"
 
 
 def selected_size() -> str:
@@ -44,6 +46,11 @@ def selected_num_threads() -> int:
             "and leaving it unset means 1"
         )
     return int(text)
+
+
+def counts_instructions() -> bool:
+    """Return whether instructions are counted: about a minute a case, under valgrind."""
+    return _choice(INSTRUCTIONS_VARIABLE, "0", ("0", "1")) == "1"
 
 
 def _choice(variable: str, default: str, allowed: tuple[str, ...]) -> str:

@@ -6,16 +6,26 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .cases import METER_UNITS, Case, Measurement
+from .cases import Case
 from .discretization import Discretization
-from .environment import selected_device, selected_num_threads
+from .environment import counts_instructions, selected_device, selected_num_threads
 from .gradient import flatten, forward, relative_error
-from .meters import CountingField, PeakBytes, peak_bytes, stopwatch
+from .measurement import METER_UNITS, Measurement
+from .meters import (
+    CountingField,
+    PeakBytes,
+    Stopwatch,
+    count_instructions,
+    count_operations,
+    joules,
+    peak_bytes,
+)
 from .methods import BASELINE, DEFAULT_CHECKPOINTS, METHODS, MethodUnavailableError, Solve
 from .problems import PROBLEMS, ProblemInstance
 from .references import step_gradient, true_gradient
@@ -75,15 +85,15 @@ class Run:
         """Compute one gradient."""
         return forward(self.instance, self.solve, self.how).gradient()
 
-    def timed(self) -> tuple[float, float]:
-        """Return the seconds of the forward and of the backward pass of one gradient."""
-        start = stopwatch(self.device)
+    def timed(self) -> tuple[float, ...]:
+        """Return the wall seconds of the forward and the backward pass, and the GPU's of both."""
+        stopwatch = Stopwatch(self.device)
         forward_pass = forward(self.instance, self.solve, self.how)
-        middle = stopwatch(self.device)
+        stopwatch.mark()
         gradient = forward_pass.gradient()
-        stop = stopwatch(self.device)
+        stopwatch.mark()
         del gradient
-        return middle - start, stop - middle
+        return *stopwatch.wall_seconds, stopwatch.cuda_seconds
 
     def counted(self) -> tuple[CountingField, Tensor]:
         """Return the counts of one gradient, and that gradient as one float64 vector."""
@@ -110,6 +120,9 @@ class _Figures:
 
     peak: PeakBytes
     counts: CountingField
+    num_operations: int
+    num_instructions: float
+    joules: float
     error: float
     step_error: float
 
@@ -164,7 +177,25 @@ def _figures(run: Run) -> _Figures:
     else:
         error = relative_error(gradient, truth)
         step_error = relative_error(gradient, step_truth)
-    return _Figures(peak_bytes(run.gradient, run.device), counts, error, step_error)
+    return _Figures(
+        peak=peak_bytes(run.gradient, run.device),
+        counts=counts,
+        num_operations=count_operations(run.gradient),
+        num_instructions=_instructions(run.case) if counts_instructions() else NAN,
+        joules=joules(run.gradient, run.device),
+        error=error,
+        step_error=step_error,
+    )
+
+
+def _instructions(case: Case) -> float:
+    """Count the instructions of one gradient, in a process that makes the case ready itself."""
+    setup = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        f"from {Case.__module__} import Case; from {__name__} import prepare\n"
+        f"run = prepare({case!r}); run.gradient()"
+    )
+    return count_instructions("run.gradient()", setup, num_threads=selected_num_threads())
 
 
 # References depend on no method, so they are kept for the cases that share them.
@@ -186,10 +217,10 @@ def _step_gradient(
 def _measurement(
     figures: _Figures, seconds: Seconds, baseline: Seconds | None, batch_size: int
 ) -> Measurement:
-    total = seconds.sum(axis=1)
+    total = seconds[:, :2].sum(axis=1)
     ratio = ratio_low = ratio_high = NAN
     if baseline is not None:
-        ratio, ratio_low, ratio_high = median_interval(total / baseline.sum(axis=1))
+        ratio, ratio_low, ratio_high = median_interval(total / baseline[:, :2].sum(axis=1))
     q25, median, q75 = (float(quartile) for quartile in np.quantile(total, [0.25, 0.5, 0.75]))
     counts = figures.counts
     return Measurement(
@@ -202,11 +233,17 @@ def _measurement(
         wall_ratio_low=ratio_low,
         wall_ratio_high=ratio_high,
         seconds_per_sample=median / batch_size,
+        cuda_seconds=float(np.median(seconds[:, 2])),
         peak_cpu_bytes=figures.peak.cpu,
         peak_gpu_bytes=figures.peak.gpu,
+        peak_gpu_reserved_bytes=figures.peak.gpu_reserved,
+        energy_joules=figures.joules,
         nfe_forward=float(counts.nfe["forward"]),
         nfe_backward=float(counts.nfe["backward"]),
-        nvjp=float(counts.num_vjps),
+        nvjp=float(sum(counts.nvjp.values())),
+        nvjp_forward=float(counts.nvjp["forward"]),
+        num_operations=float(figures.num_operations),
+        num_instructions=figures.num_instructions,
         num_accepted=float(len(counts.accepted_steps)),
         num_rejected=float(counts.num_rejected),
         num_replayed_steps=counts.num_replayed_steps,

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any, ClassVar
 
-from ..cases import CASE_FIELDS, METER_UNITS, Case
+from ..cases import CASE_FIELDS, Case
+from ..environment import counts_instructions, selected_device
 from ..measure import Failure, Outcome, measure_cases
+from ..measurement import METER_UNITS, applicable_meters
 from ..problems import PROBLEMS
 from ..sizes import selected_size_set
 
@@ -64,9 +66,10 @@ class CaseSuite:
             "version": PROBLEMS[problem].version,
             "timeout": size_set.timeout_seconds,
         }
-        attributes |= {
-            f"track_{meter}": _lookup(meter, unit) for meter, unit in METER_UNITS.items()
-        }
+        meters = applicable_meters(
+            on_cuda=selected_device().type == "cuda", with_instructions=counts_instructions()
+        )
+        attributes |= {f"track_{meter}": _lookup(meter, METER_UNITS[meter]) for meter in meters}
         for name, value in attributes.items():
             setattr(cls, name, value)
 

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from benchmarks.cases import CASE_FIELDS, METER_UNITS, Measurement
+from benchmarks.cases import CASE_FIELDS
+from benchmarks.measurement import METER_UNITS, Measurement
 from benchmarks.meters import CountingField
 from benchmarks.methods import BASELINE, BASIC, BASIC_PEERS, DIAL, METHODS
 from benchmarks.problems import PROBLEMS

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from benchmarks import methods
-from benchmarks.cases import METER_UNITS, Case, Measurement
+from benchmarks.cases import Case
 from benchmarks.environment import SIZE_VARIABLE
 from benchmarks.measure import Failure, measure, measure_cases
+from benchmarks.measurement import METER_UNITS, Measurement, applicable_meters
 from benchmarks.methods import BASELINE, METHODS, Method
 from benchmarks.sizes import QUICK
 from benchmarks.timing import Effort
@@ -27,13 +28,25 @@ def outcomes():
     return measure([case(method) for method in METHODS], ONE_ROUND, CPU)
 
 
-def test_every_figure_is_there_but_those_of_a_gpu(outcomes):
+ALWAYS = applicable_meters(on_cuda=False, with_instructions=False)
+
+
+def test_meters_that_do_not_apply_are_those_of_a_gpu_and_of_valgrind():
+    assert set(METER_UNITS) - set(ALWAYS) == {
+        *("cuda_seconds", "peak_gpu_bytes", "peak_gpu_reserved_bytes", "energy_joules"),
+        "num_instructions",
+    }
+    assert applicable_meters(on_cuda=True, with_instructions=True) == tuple(METER_UNITS)
+
+
+def test_every_figure_is_there_that_applies(outcomes):
     assert list(outcomes) == [case(method) for method in METHODS]
     for named, outcome in outcomes.items():
         assert isinstance(outcome, Measurement), outcome
         unknown = {meter for meter in METER_UNITS if math.isnan(getattr(outcome, meter))}
         is_ours = named.method.startswith("symadj")  # the others do not tell what they replay
-        assert unknown == {"peak_gpu_bytes", *(() if is_ours else ("num_replayed_steps",))}
+        replays = set() if is_ours else {"num_replayed_steps"}
+        assert unknown == {*METER_UNITS} - {*ALWAYS} | replays
 
 
 def test_counts_are_those_of_three_rk4_steps(outcomes):
@@ -42,6 +55,8 @@ def test_counts_are_those_of_three_rk4_steps(outcomes):
         assert measured.num_accepted == 3
         assert measured.num_rejected == 0
         assert measured.nvjp == 12
+        assert measured.nvjp_forward == 0
+        assert measured.num_operations > 12  # an evaluation has several
     assert outcomes[case(BASELINE)].nfe_backward == 0
     assert outcomes[case("symadj-stages")].nfe_backward == 12
 

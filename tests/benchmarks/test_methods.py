@@ -179,14 +179,14 @@ def test_a_checkpoint_per_adaptive_step_wastes_no_evaluation(tableau, new_stages
     accepted, rejected = len(counts.accepted_steps), counts.num_rejected
     assert counts.nfe["forward"] == 1 + new_stages * (accepted + rejected)
     assert counts.nfe["backward"] == 1 + new_stages * accepted
-    assert counts.num_vjps == 1 + new_stages * accepted
+    assert counts.nvjp["backward"] == 1 + new_stages * accepted
 
 
 def test_a_checkpoint_per_fixed_step_wastes_no_evaluation():
     case = next(c for c in GROUPS if c.problem == "mlp-steps")
     counts = count(case, "checkpoint-step")
     assert counts.nfe == {"forward": 4 * case.steps, "backward": 4 * case.steps}
-    assert counts.num_vjps == 4 * case.steps
+    assert counts.nvjp["backward"] == 4 * case.steps
 
 
 @pytest.mark.parametrize("problem", ["kdv", "digits-cnf"])
@@ -213,7 +213,7 @@ def test_what_is_kept_decides_what_is_made_again(kept):
     counts = count(case, "symadj", kept=kept)
     num_steps, stages = case.steps, 4
     replayed = counts.num_replayed_steps
-    assert counts.num_vjps == stages * num_steps
+    assert counts.nvjp["backward"] == stages * num_steps
     if isinstance(kept, int):
         assert replayed == expected_replays(kept, num_steps)
     else:
