@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIZE ?= quick
 SITE := reports/site
-RESULTS := .asv/results
 
 .DEFAULT_GOAL := help
 .PHONY: help install report benchmark site test check smoke clean
@@ -27,13 +26,8 @@ report: $(VENV)/installed ## Run the quick benchmark and build the report from i
 	@$(MAKE) --no-print-directory benchmark; status=$$?; \
 	$(MAKE) --no-print-directory site && exit $$status
 
-benchmark: $(VENV)/installed ## Run the benchmark under asv; fails if a case failed, and keeps the others
-	@test -z "$$(git status --porcelain --untracked-files=no)" || \
-	  echo "Note: the working tree has changes; its results are filed under the commit they start from." >&2
-	$(BIN)/asv machine --yes
-	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --environment existing:$(CURDIR)/$(BIN)/python \
-	  --set-commit-hash "$$(git rev-parse HEAD)" --launch-method forkserver; status=$$?; \
-	$(BIN)/python -m benchmarks.provenance --results $(RESULTS) --commit "$$(git rev-parse HEAD)" && exit $$status
+benchmark: $(VENV)/installed ## Run the benchmark; killed, it goes on. Fails if a case failed, and keeps the others
+	$(BIN)/python -m benchmarks run --size $(SIZE)
 
 site: $(VENV)/installed ## Build the report from the results there are
 	$(BIN)/python -m reports build --output $(SITE)
@@ -54,4 +48,4 @@ smoke: $(VENV)/installed ## Run every asv and pytest-benchmark case at its small
 	$(MAKE) --no-print-directory site
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .asv .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .asv .journal .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

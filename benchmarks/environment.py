@@ -23,15 +23,18 @@ DEVICE_VARIABLE = "SYMADJ_BENCHMARK_DEVICE"
 THREADS_VARIABLE = "SYMADJ_BENCHMARK_THREADS"
 INSTRUCTIONS_VARIABLE = "SYMADJ_BENCHMARK_INSTRUCTIONS"
 
+SIZES = ("smoke", "quick", "standard", "full")
+DEVICES = ("cpu", "cuda")
+
 
 def selected_size() -> str:
     """Return the name of the size set."""
-    return _choice(SIZE_VARIABLE, "quick", ("smoke", "quick", "standard", "full"))
+    return _choice(SIZE_VARIABLE, "quick", SIZES)
 
 
 def selected_device() -> torch.device:
     """Return the device to measure on."""
-    name = _choice(DEVICE_VARIABLE, "cpu", ("cpu", "cuda"))
+    name = _choice(DEVICE_VARIABLE, "cpu", DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{DEVICE_VARIABLE} is 'cuda', but torch sees no CUDA device here")
     return torch.device(name)

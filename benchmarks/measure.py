@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .cases import Case
 from .discretization import Discretization
 from .environment import counts_instructions, selected_device, selected_num_threads
 from .gradient import flatten, forward, relative_error
+from .groups import Group, grouped
 from .measurement import METER_UNITS, Measurement
 from .meters import (
     CountingField,
@@ -61,14 +63,33 @@ def measure_cases(cases: Sequence[Case]) -> dict[Case, Outcome]:
 
 def measure(cases: Sequence[Case], effort: Effort, device: torch.device) -> dict[Case, Outcome]:
     """Measure cases; those that differ by method or checkpoints only take turns at the clock."""
-    groups: dict[tuple[object, ...], list[Case]] = {}
-    for case in cases:
-        groups.setdefault((case.problem, case.tableau, case.size, case.steps), []).append(case)
     outcomes: dict[Case, Outcome] = {}
     with settled_heap():
-        for group in groups.values():
+        for group in grouped(cases):
             outcomes |= _measure_group(group, effort, device)
     return outcomes
+
+
+def measure_group(
+    group: Group,
+    known: Mapping[Case, Outcome],
+    announce: Callable[[Case], None],
+) -> dict[Case, Outcome]:
+    """Measure one group as the environment asks for.
+
+    Parameters
+    ----------
+    group : tuple of Case
+        Cases that take turns.
+    known : mapping from Case to outcome
+        Cases, the baseline perhaps, that are not to be run: what is to be said of them instead.
+    announce : callable
+        Told each time a case is about to be run.
+    """
+    torch.set_num_threads(selected_num_threads())
+    effort = selected_size_set().effort_of(group[0].problem)
+    with settled_heap():
+        return _measure_group(group, effort, selected_device(), known, announce)
 
 
 @dataclass(frozen=True)
@@ -128,22 +149,29 @@ class _Figures:
 
 
 def _measure_group(
-    cases: Sequence[Case], effort: Effort, device: torch.device
+    cases: Sequence[Case],
+    effort: Effort,
+    device: torch.device,
+    known: Mapping[Case, Outcome] = MappingProxyType({}),
+    announce: Callable[[Case], None] = lambda _: None,
 ) -> dict[Case, Outcome]:
     """Measure cases that take turns; the baseline always does, be it among them or not."""
     baseline = replace(cases[0], method=BASELINE, checkpoints=DEFAULT_CHECKPOINTS)
     instance = PROBLEMS[baseline.problem].build(baseline.size, DTYPE, device)
     figures: dict[Case, _Figures] = {}
     clocks: dict[Case, Callable[[], tuple[float, ...]]] = {}
-    unmeasured: dict[Case, Outcome] = {}
+    unmeasured = dict(known)
     for case in dict.fromkeys((*cases, baseline)):
+        if case in unmeasured:
+            continue
         if case.expected_replays > effort.max_replayed_steps:
             unmeasured[case] = _left_out(case)
             continue
+        announce(case)
         try:
             run = _prepare(case, instance, device)
             figures[case] = _figures(run)
-            clocks[case] = run.timed
+            clocks[case] = partial(_announced, announce, run)
         except Exception:  # whatever a method under test raises is its result
             unmeasured[case] = Failure(traceback.format_exc())
     seconds: dict[Case, Seconds] = {}
@@ -157,6 +185,11 @@ def _measure_group(
         or _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size)
         for case in cases
     }
+
+
+def _announced(announce: Callable[[Case], None], run: Run) -> tuple[float, ...]:
+    announce(run.case)
+    return run.timed()
 
 
 def _left_out(case: Case) -> Measurement:

@@ -1,0 +1,23 @@
+"""Command line of the benchmarks: ``python -m benchmarks run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .runner import command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command.add_parser(commands)
+    given = parser.parse_args(arguments)
+    status: int = given.command(given)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Which code is measured: the commit, and a digest of every file that has a say."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+MEASURED = ("symadj", "benchmarks")
+"""The packages that decide what comes out."""
+
+
+class WrongTreeError(RuntimeError):
+    """What would be measured is not the code of this tree."""
+
+
+@dataclass(frozen=True)
+class CodeState:
+    """The code of a tree.
+
+    Attributes
+    ----------
+    commit : str
+        Hash of the commit that is checked out.
+    digest : str
+        Of the measured packages' files, as they lie in the tree.
+    is_dirty : bool
+        Whether these files differ from the commit's.
+    """
+
+    commit: str
+    digest: str
+    is_dirty: bool
+
+
+def code_state(root: Path) -> CodeState:
+    """Return the state of the tree at ``root``.
+
+    Raises
+    ------
+    WrongTreeError
+        If there is no commit, or Python imports symadj from elsewhere: the results would be filed
+        under a commit that they are not of.
+    """
+    folder = _imported_from("symadj")
+    if folder is not None and folder != root / "symadj":
+        raise WrongTreeError(
+            f"symadj is imported from {folder}, not from {root}: its results would be filed under "
+            "a commit that is not its own. Run `pip install --no-deps -e .` in this tree."
+        )
+    status = _git(root, "status", "--porcelain", "--", *MEASURED)
+    return CodeState(_git(root, "rev-parse", "HEAD"), _digest(root), is_dirty=bool(status))
+
+
+def _imported_from(package: str) -> Path | None:
+    spec = find_spec(package)
+    return Path(spec.origin).resolve().parent if spec and spec.origin else None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        detail = getattr(error, "stderr", "") or str(error)
+        raise WrongTreeError(
+            f"results are filed by commit, and `git {arguments[0]}` failed in {root}: "
+            f"{detail.strip()}. Run from a clone with at least one commit."
+        ) from error
+    return done.stdout.strip()
+
+
+def _digest(root: Path) -> str:
+    digest = hashlib.sha256()
+    for package in MEASURED:
+        for file in sorted((root / package).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
