@@ -1,23 +1,31 @@
 """Every method against torchdiffeq's backpropagation: the same outputs, the same gradient."""
 
 import math
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import methods
 from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, flatten, forward, relative_error
 from benchmarks.meters import CountingField
-from benchmarks.methods import BASELINE, DIAL, METHODS, MethodUnavailableError, expected_replays
+from benchmarks.methods import (
+    BASELINE,
+    BASIC_PEERS,
+    DIAL,
+    METHODS,
+    MissingPackageError,
+    expected_replays,
+)
 from benchmarks.problems import PROBLEMS
 from benchmarks.sizes import SMOKE
 
 CPU = torch.device("cpu")
 GROUPS = [case for case in SMOKE.cases() if case.method == BASELINE]
-EXACT = [name for name, method in METHODS.items() if method.is_exact and name != BASELINE]
+SAME_STEPS = [name for name, method in METHODS.items() if method.takes_same_steps]
+EXACT = [name for name in SAME_STEPS if METHODS[name].is_exact and name != BASELINE]
 
 
 def group_id(case):
@@ -101,7 +109,7 @@ def test_stacked_blocks_are_solved_as_each_by_itself(tableau):
     how = stacked_how(tableau, STACKED.jump_t)
     counts = {}
     gradients = {}
-    for name in METHODS:
+    for name in SAME_STEPS:
         counter = counts[name] = CountingField(STACKED.field, is_adaptive=tableau != "rk4")
         forward_pass = forward(replace(STACKED, field=counter), solver(name), how)
         counter.phase = "backward"
@@ -144,7 +152,7 @@ def test_methods_return_the_same_outputs(case):
         return ys if isinstance(ys, tuple) else (ys,)
 
     expected = outputs(BASELINE)
-    for name in METHODS:
+    for name in SAME_STEPS:
         for part, reference in zip(outputs(name), expected, strict=True):
             if name.startswith("symadj"):
                 torch.testing.assert_close(part, reference, rtol=1e-11, atol=1e-11)
@@ -166,7 +174,7 @@ def test_the_continuous_adjoint_is_near_but_not_exact():
 def test_all_methods_take_the_same_steps(case):
     expected, num_rejected = steps(case, BASELINE)
     assert len(expected) > 1
-    for method in METHODS:
+    for method in SAME_STEPS:
         accepted, rejected = steps(case, method)
         assert rejected == num_rejected, method
         torch.testing.assert_close(accepted, expected, rtol=1e-9, atol=1e-9)
@@ -233,15 +241,33 @@ def test_a_missing_package_is_named(monkeypatch):
     (case,) = (c for c in GROUPS if c.problem == "digits-classifier")
     instance = PROBLEMS[case.problem].build(case.size, torch.float64, CPU)
     how = case.discretization(instance)
-    monkeypatch.setattr(methods, "symadj", None)
-    with pytest.raises(MethodUnavailableError, match="package symadj"):
+    monkeypatch.setitem(sys.modules, "symadj", None)  # importing it raises ImportError
+    with pytest.raises(MissingPackageError, match=r"package symadj.*'bench' extra"):
         flat_gradient(instance, solver("symadj"), how)
     flat_gradient(instance, solver(BASELINE), how)
-    monkeypatch.setattr(methods, "torchdiffeq", None)
-    for name in METHODS:
-        if not name.startswith("symadj"):
-            with pytest.raises(MethodUnavailableError, match="package torchdiffeq"):
-                flat_gradient(instance, solver(name), how)
+    monkeypatch.setitem(sys.modules, "torchdiffeq", None)
+    for name in BASIC_PEERS:
+        with pytest.raises(MissingPackageError, match="package torchdiffeq"):
+            flat_gradient(instance, solver(name), how)
+
+
+@pytest.mark.parametrize(
+    ("method", "package", "hint"),
+    [
+        ("torchode", "torchode", "'peers' extra"),
+        ("diffrax-recursive", "jax", "'peers' extra"),
+        ("diffrax-backsolve", "diffrax", "'peers' extra"),
+        ("paper-symplectic", "torch_symplectic_adjoint", "on the path"),
+    ],
+)
+def test_a_missing_peer_is_named_with_how_to_install_it(method, package, hint, monkeypatch):
+    if package == "diffrax":
+        pytest.importorskip("jax")
+    instance = PROBLEMS["mlp-size"].build("2-8-2 batch 4", torch.float64, CPU)
+    monkeypatch.setitem(sys.modules, package, None)
+    how = fixed_grid("rk4", num_steps=2, duration=2.0)
+    with pytest.raises(MissingPackageError, match=f"package {package}.*{hint}"):
+        flat_gradient(instance, solver(method), how)
 
 
 def test_checkpoints_that_a_method_does_not_offer_are_refused():

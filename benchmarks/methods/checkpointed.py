@@ -1,170 +1,32 @@
-"""The gradient methods under comparison. The only module that imports symadj or a peer.
+"""Checkpoints, and autograd through what lies between two of them: one per solve, one per step.
 
-Every method takes the same field, initial values, times and discretization, and returns the same
-trajectory; what differs is how that trajectory is differentiated. With the first step given, or
-on a fixed grid, all of them take the same steps.
-
-A tableau of order 2 is run on a fixed grid only: torchdiffeq's adaptive ones (adaptive_heun,
-fehlberg2) carry the slope at the predictor into the next step as if it were f at the new state,
-so they are not the one-step methods that their names say.
-
-The two checkpointing methods are built on the internals of torchdiffeq 0.2.5, the version that
-the benchmarks pin, so that they return what torchdiffeq returns and waste no evaluation.
+Both are built on the internals of torchdiffeq 0.2.5, the version that the benchmarks pin, so that
+they return what torchdiffeq returns and waste no evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .discretization import Discretization
-from .problems import State
+from ..discretization import Discretization
+from ..problems import State
+from .method import Method, Solve
+from .packages import TORCHDIFFEQ, load
 
 try:
-    import symadj
-except ImportError:
-    symadj = None  # type: ignore[assignment]  # its cases fail by name, the others run
-
-try:
-    from symadj.adjoint.binomial import optimal_replays
-except ImportError:  # symadj is not there, or of before it could keep a bounded number of states
-    optimal_replays = None  # type: ignore[assignment]
-
-try:
-    import torchdiffeq
     from torchdiffeq._impl.interp import _interp_evaluate
     from torchdiffeq._impl.misc import Perturb, _check_inputs, _flat_to_shape
     from torchdiffeq._impl.odeint import SOLVERS
     from torchdiffeq._impl.rk_common import _runge_kutta_step
 except ImportError:
-    torchdiffeq = None
-
-BASELINE = "torchdiffeq-backprop"
-"""The method that times are compared with."""
-
-DEFAULT_CHECKPOINTS = "default"
-"""The checkpoints that a method keeps when it is not asked."""
-
-COUNTS = (1, 2, 4, 8, 16, 32)
-"""The numbers of checkpoints on the dial of symadj."""
-
-DIAL: Mapping[str | int, Mapping[str, Any]] = MappingProxyType(
-    {
-        **{count: {"checkpoints": count} for count in COUNTS},
-        "states": {"checkpoints": None},
-        "graphs": {"checkpoints": None, "options": {"graphs": 100}},
-        "stages": {"checkpoints": "stages"},
-    }
-)
-"""What symadj can be told to keep: the settings of its dial, as arguments of its solve.
-
-At most so many states; every accepted state; these, and in the backward pass the graphs of all of
-a step's stages at once; every stage state too. The gradient is the same, bit for bit.
-"""
-
-Solve = Callable[[nn.Module, State, Tensor, Discretization], State]
-
-
-class MethodUnavailableError(RuntimeError):
-    """The package that a method needs is not installed, or lacks what the method needs."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to differentiate a solve.
-
-    Attributes
-    ----------
-    name : str
-        The name in result files.
-    solvers : mapping from checkpoints to solve
-        For each setting of the checkpoints that the method offers, a differentiable
-        ``solve(field, y0, t, discretization) -> ys``.
-    is_exact : bool
-        Whether the gradient is that of the steps taken, up to rounding.
-    """
-
-    name: str
-    solvers: dict[str | int, Solve]
-    is_exact: bool = True
-
-    def solver(self, checkpoints: str | int) -> Solve:
-        """Return the solve that keeps these checkpoints."""
-        if checkpoints not in self.solvers:
-            allowed = ", ".join(repr(key) for key in self.solvers)
-            raise ValueError(
-                f"method {self.name!r} has no checkpoints {checkpoints!r}; it has {allowed}"
-            )
-        return self.solvers[checkpoints]
-
-
-def _require(package: Any, name: str) -> None:
-    if package is None:
-        raise MethodUnavailableError(
-            f"this method needs the package {name}, which is not installed; "
-            "install the project with its 'bench' extra"
-        )
-
-
-def _symadj(kept: str | int) -> Solve:
-    setting = {key: value for key, value in DIAL[kept].items() if key != "options"}
-    options = DIAL[kept].get("options", {})
-
-    def solve(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
-        _require(symadj, "symadj")
-        solution = symadj.solve(
-            field,
-            y0,
-            t,
-            rtol=how.rtol,
-            atol=how.atol,
-            method=how.tableau,
-            options={**how.options, **options},
-            **setting,
-        )
-        tell = getattr(field, "callback_stats", None)
-        if tell is not None:
-            tell(solution.stats)
-        ys: State = solution.ys
-        return ys
-
-    return solve
-
-
-def expected_replays(checkpoints: str | int, num_steps: str | int) -> float:
-    """Return how many steps a fixed grid makes symadj replay, known before it is run.
-
-    NaN where it is not known: the steps are adaptive, or the checkpoints are no number.
-    """
-    if optimal_replays is None or isinstance(checkpoints, str) or isinstance(num_steps, str):
-        return float("nan")
-    return float(optimal_replays(num_steps, checkpoints))
-
-
-def _backprop(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
-    """Backpropagation through every stage of every attempted step."""
-    _require(torchdiffeq, "torchdiffeq")
-    ys: State = torchdiffeq.odeint(
-        field, y0, t, rtol=how.rtol, atol=how.atol, method=how.tableau, options=dict(how.options)
-    )
-    return ys
-
-
-def _continuous_adjoint(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
-    """The adjoint ODE, solved backward together with the state, with the forward's tolerances."""
-    _require(torchdiffeq, "torchdiffeq")
-    ys: State = torchdiffeq.odeint_adjoint(
-        field, y0, t, rtol=how.rtol, atol=how.atol, method=how.tableau, options=dict(how.options)
-    )
-    return ys
-
+    pass  # its cases fail by name, the others run
 
 Tensors = tuple[Tensor, ...]
 
@@ -325,7 +187,7 @@ def _differentiate(
 
 def _checkpointed(search: Callable[[MakeSolver, Tensor, Tensor], Searched]) -> Solve:
     def solve(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
-        _require(torchdiffeq, "torchdiffeq")
+        load(TORCHDIFFEQ)
         shapes, func, flat_y0, t, rtol, atol, name, options, *_ = _check_inputs(
             field, y0, t, how.rtol, how.atol, how.tableau, dict(how.options), None, SOLVERS
         )
@@ -338,27 +200,7 @@ def _checkpointed(search: Callable[[MakeSolver, Tensor, Tensor], Searched]) -> S
     return solve
 
 
-def _default(solve: Solve) -> dict[str | int, Solve]:
-    return {DEFAULT_CHECKPOINTS: solve}
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            "symadj",
-            {DEFAULT_CHECKPOINTS: _symadj("states"), **{kept: _symadj(kept) for kept in DIAL}},
-        ),
-        Method("symadj-stages", _default(_symadj("stages"))),
-        Method(BASELINE, _default(_backprop)),
-        Method("torchdiffeq-adjoint", _default(_continuous_adjoint), is_exact=False),
-        Method("checkpoint-solve", _default(_checkpointed(_search_whole))),
-        Method("checkpoint-step", _default(_checkpointed(_search_steps))),
-    )
-}
-
-BASIC = tuple(METHODS)
-"""The methods that are always there; only with them is every axis scaled at every size."""
-
-BASIC_PEERS = tuple(name for name in BASIC if not name.startswith("symadj"))
-"""Those of them that are not ours."""
+METHODS = (
+    Method("checkpoint-solve", _checkpointed(_search_whole)),
+    Method("checkpoint-step", _checkpointed(_search_steps)),
+)
