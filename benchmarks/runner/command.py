@@ -118,9 +118,10 @@ def _chosen(methods: Sequence[str] | None, pattern: str | None) -> tuple[Group, 
 def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> int:
     present = conditions(ROOT)
     folder = JOURNAL / folder_name(present)
+    place = os.path.relpath(folder, ROOT)
     say(
         f"{selected_size()} on {machine_name(present)}, commit {str(present['commit'])[:8]}, "
-        f"into {folder.relative_to(ROOT)}"
+        f"into {place}"
     )
     if present["is_dirty"]:
         say(
@@ -141,7 +142,7 @@ def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> i
         measure_rest(folder, present, progress, measure_apart, say)
         say(f"measured in {spoken(sum(seconds for _, seconds in progress.done))}")
         file = collect(ROOT, present, read_outcomes(folder))
-    say(f"asv has the results: {file.relative_to(ROOT)}")
+    say(f"asv has the results: {os.path.relpath(file, ROOT)}")
     if progress.num_failed:
-        say(f"{progress.num_failed} cases failed. To try again, remove {folder.relative_to(ROOT)}")
+        say(f"{progress.num_failed} cases failed. To try again, remove {place}")
     return FAILED if progress.num_failed else 0
