@@ -26,10 +26,16 @@ class Packing:
         Shape of each part; one part for a state that is a single tensor.
     spec : TreeSpec or None
         How the parts are nested in tuples, lists and dicts; None for a single tensor.
+    sizes : tuple of int
+        Number of elements of each part.
+    is_tuple : bool
+        Whether the state is a tuple of tensors: the usual structure, and looked at often.
     """
 
     shapes: tuple[torch.Size, ...]
     spec: pytree.TreeSpec | None
+    sizes: tuple[int, ...]
+    is_tuple: bool
 
     @staticmethod
     def of(y0: State) -> "Packing":
@@ -67,7 +73,12 @@ class Packing:
                 f"convert them with .to(...)."
             )
         shapes = tuple(part.shape for part in parts)
-        return Packing(shapes, None if isinstance(y0, Tensor) else spec)
+        return Packing(
+            shapes,
+            None if isinstance(y0, Tensor) else spec,
+            sizes=tuple(shape.numel() for shape in shapes),
+            is_tuple=type(y0) is tuple and all(isinstance(part, Tensor) for part in y0),
+        )
 
     @property
     def is_nested(self) -> bool:
@@ -87,9 +98,13 @@ class Packing:
         Tensor, shape (n,)
             A view of ``y`` where that is possible.
         """
-        if isinstance(y, Tensor):
-            return y.reshape(-1)
-        return torch.cat([part.reshape(-1) for part in pytree.tree_leaves(y)])
+        return self.join((y,) if isinstance(y, Tensor) else pytree.tree_leaves(y))
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return one vector, shape (n,), of parts: a view where there is one part that allows it."""
+        if len(parts) == 1:
+            return parts[0].reshape(-1)
+        return torch.cat([part.reshape(-1) for part in parts])
 
     def unpack(self, flat: Tensor) -> State:
         """Give a vector, or a stack of vectors, the caller's form.
@@ -103,19 +118,23 @@ class Packing:
         pytree of Tensor
             Views of ``flat``, each of shape ``(..., *shape)``.
         """
-        leading = flat.shape[:-1]
-        if self.spec is None:
-            return flat.view((*leading, *self.shapes[0]))
-        return pytree.tree_unflatten(self.split(flat), self.spec)
+        return self.nest(self.split(flat))
 
     def split(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Return the parts of a vector, or of a stack of them, in their own shapes."""
+        if flat.ndim == 1 and len(self.shapes) == 1:
+            return (flat.view(self.shapes[0]),)
         leading = flat.shape[:-1]
-        sizes = [shape.numel() for shape in self.shapes]
         return tuple(
             part.view((*leading, *shape))
-            for part, shape in zip(torch.split(flat, sizes, dim=-1), self.shapes, strict=True)
+            for part, shape in zip(torch.split(flat, self.sizes, dim=-1), self.shapes, strict=True)
         )
+
+    def nest(self, parts: tuple[Tensor, ...]) -> State:
+        """Give parts the caller's structure."""
+        if self.spec is None:
+            return parts[0]
+        return parts if self.is_tuple else pytree.tree_unflatten(parts, self.spec)
 
     def parts_of(self, tree: Any) -> Sequence[Any]:
         """Return what a structure like the state's holds in the place of each part.
@@ -131,21 +150,25 @@ class Packing:
             tree = tuple(tree)
         return self.spec.flatten_up_to(tree)
 
-    def pack_slope(self, slope: Any) -> Tensor:
-        """Flatten what ``f`` returned, after a look at whether it is a slope of the state.
+    def parts_of_slope(self, slope: Any) -> Sequence[Tensor]:
+        """Return the parts of what ``f`` returned, after a look at whether they are the state's.
 
         Raises
         ------
         InvalidSlopeError
             If its structure or its shapes are not those of the state.
         """
-        try:
-            parts = self.parts_of(slope)
-        except ValueError:
-            raise InvalidSlopeError(
-                f"f must return a structure like that of y0, {_form(self.spec)}, and returned "
-                f"{_form(pytree.tree_structure(slope))}."
-            ) from None
+        is_alike = self.is_tuple and type(slope) is tuple and len(slope) == len(self.shapes)
+        if is_alike and all(isinstance(part, Tensor) for part in slope):
+            parts: Sequence[Any] = slope
+        else:
+            try:
+                parts = self.parts_of(slope)
+            except ValueError:
+                raise InvalidSlopeError(
+                    f"f must return a structure like that of y0, {_form(self.spec)}, and returned "
+                    f"{_form(pytree.tree_structure(slope))}."
+                ) from None
         for part, shape in zip(parts, self.shapes, strict=True):
             if not isinstance(part, Tensor) or part.shape != shape:
                 given = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
@@ -154,9 +177,7 @@ class Packing:
                     f"{given}: nothing is broadcast here, as the gradient would be summed without "
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
-        if isinstance(slope, Tensor):
-            return slope.reshape(-1)
-        return torch.cat([part.reshape(-1) for part in parts])
+        return parts
 
 
 def _form(spec: pytree.TreeSpec | None) -> str:

@@ -7,8 +7,7 @@ from torch import Tensor
 from symadj.adjoint.footprint import Differentiated, Footprint, footprint_of
 from symadj.errors import InvalidInputError, UnsupportedError
 from symadj.forward.ambient import Ambient
-from symadj.forward.slopes import PIECE
-from symadj.forward.summation import ALIGNMENT, summation_order
+from symadj.forward.summation import summation_order
 from symadj.reading import Reading
 
 CALL_BYTES = 68_000
@@ -55,9 +54,7 @@ def slopes_bytes(num_slopes: int, like: Tensor) -> tuple[int, int]:
     """
     if summation_order(num_slopes, like.dtype, like.device) is None:  # as columns, products beside
         return like.nbytes, (2 * num_slopes + 1) * like.nbytes
-    padded = -(-like.numel() // ALIGNMENT) * ALIGNMENT
-    products = min(padded, PIECE)
-    return padded * like.itemsize, (num_slopes * (padded + products) + padded) * like.itemsize
+    return like.nbytes, (num_slopes + 2) * like.nbytes  # a sum, and that of a group of its terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def implicit_adjoint_step(
         else:
             loads = torch.stack([load(i) for i in range(s)])
             evaluations = [
-                adjoint.pullback.evaluate(t, y)
+                adjoint.pullback.evaluate_flat(t, y)
                 for t, y in zip(times[:s], stage_states, strict=True)
             ]
             cotangents = _solve(adjoint.pullback, evaluations, coupling, loads)
@@ -157,7 +157,7 @@ class _Stage:
             ``h a_ii``.
         """
         row = self._adjoint.slopes.rows[i]
-        evaluation = self._adjoint.pullback.evaluate(t, y)
+        evaluation = self._adjoint.pullback.evaluate_flat(t, y)
         if self._adjoint.tableau.a[i][i] == 0:
             pulled = self.collect(i, evaluation, cotangent)
             if pulled is None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from symadj.adjoint.vjp import vjp
 from symadj.captured import KnownTensors
 from symadj.forward.field import Field
 from symadj.forward.implicit import state_jacobian
@@ -18,14 +19,15 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     t : Tensor, shape ()
-    y : Tensor, shape (n,)
-        The graph's leaves.
-    slope : Tensor, shape (n,)
+    leaves : sequence of Tensor
+        The graph's leaves: the parts of the state in their shapes, or the flat state.
+    slopes : sequence of Tensor
+        What ``f`` returned, in the same form.
     """
 
     t: Tensor
-    y: Tensor
-    slope: Tensor
+    leaves: Sequence[Tensor]
+    slopes: Sequence[Tensor]
 
 
 class Pulled(NamedTuple):
@@ -37,13 +39,13 @@ class Pulled(NamedTuple):
         ``(∂f/∂y)ᵀ μ``; None where ``f`` does not depend on the state.
     time : Tensor, shape (), or None
         ``(∂f/∂t)ᵀ μ``; None where it is not wanted, or ``f`` does not depend on time.
-    slope : Tensor, shape (n,)
-        The slope itself, cut from its graph.
+    slope : Tensor, shape (n,), or None
+        The slope itself, cut from its graph; where time's gradient is wanted.
     """
 
     state: Tensor | None
     time: Tensor | None
-    slope: Tensor
+    slope: Tensor | None
 
 
 class Pullback:
@@ -114,25 +116,42 @@ class Pullback:
 
     def evaluate(self, t: Tensor, y: Tensor) -> Evaluation:
         """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned."""
-        self.num_evaluations += 1
-        y = y.detach().requires_grad_()
+        packing = self.field.packing
+        # The parts in their shapes are the leaves: so the graph is that of f, and nothing else.
+        leaves = [part.requires_grad_() for part in packing.split(y.detach())]
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
-            slope = self.field(t, y)
-        if self._known is not None and self.looks and slope.grad_fn is not None:
-            self.looks = self._always_looks
-            self._known.check(slope.grad_fn, y, t)
-        return Evaluation(t, y, slope)
+            slopes = self.field.evaluate(t, tuple(leaves))
+        return self._seen(Evaluation(t, leaves, slopes))
+
+    def evaluate_flat(self, t: Tensor, y: Tensor) -> Evaluation:
+        """Evaluate ``f`` as `evaluate` does, on the flat state, for what looks at it as a whole."""
+        leaf = y.detach().requires_grad_()
+        t = t.detach().requires_grad_(self._want_time)
+        with torch.enable_grad():
+            slope = self.field(t, leaf)
+        return self._seen(Evaluation(t, [leaf], [slope]))
+
+    def _seen(self, evaluation: Evaluation) -> Evaluation:
+        """Count an evaluation, and look at its graph if that is due."""
+        self.num_evaluations += 1
+        if self._known is not None and self.looks:
+            roots = [slope.grad_fn for slope in evaluation.slopes if slope.grad_fn is not None]
+            self.looks = self._always_looks or not roots
+            for root in roots:
+                self._known.check(root, evaluation.t, *evaluation.leaves)
+        return evaluation
 
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
-        """Return ``(∂f/∂y)ᵀ μ`` alone; the graph is kept, and no other gradient collected."""
-        if not evaluation.slope.requires_grad:
+        """Return ``(∂f/∂y)ᵀ μ`` alone; the graph, of a flat state, is kept."""
+        (slope,) = evaluation.slopes
+        if not slope.requires_grad:
             return None
         self.num_calls += 1
         (state,) = torch.autograd.grad(
-            evaluation.slope,
-            evaluation.y,
-            cotangent.to(evaluation.slope.dtype),
+            slope,
+            evaluation.leaves,
+            cotangent.to(slope.dtype),
             retain_graph=True,
             allow_unused=True,
         )
@@ -140,28 +159,39 @@ class Pullback:
 
     def jacobian(self, evaluation: Evaluation) -> Tensor:
         """Return ∂f/∂y as `state_jacobian` does, row by row; the graph is kept."""
-        jacobian = state_jacobian(evaluation.slope, evaluation.y)
+        (leaf,), (slope,) = evaluation.leaves, evaluation.slopes
+        jacobian = state_jacobian(slope, leaf)
         self.num_calls += len(jacobian)
         return jacobian
 
     def pull(self, evaluation: Evaluation, cotangent: Tensor) -> Pulled:
         """Pull ``cotangent`` back through an evaluation, and free its graph."""
         self.num_calls += 1
-        slope = evaluation.slope
-        if not slope.requires_grad:
-            return Pulled(None, None, slope)
-        times = (evaluation.t,) if self._want_time else ()
-        state, *others = torch.autograd.grad(
-            slope,
-            (evaluation.y, *times, *self._params),
-            cotangent.to(slope.dtype),
-            allow_unused=True,
-        )
-        time = others.pop(0) if self._want_time else None
-        self._accumulate(others)
-        return Pulled(state, time, slope.detach())
+        t, leaves, slopes = evaluation
+        flat = None
+        if self._want_time:
+            flat = self.field.packing.join([slope.detach() for slope in slopes])
+        outputs, cotangents = [], []
+        for slope, part in zip(slopes, self._like(slopes, cotangent), strict=True):
+            if slope.requires_grad:
+                outputs.append(slope)
+                cotangents.append(part if part.dtype is slope.dtype else part.to(slope.dtype))
+        if not outputs:
+            return Pulled(None, None, flat)
+        times = (t,) if self._want_time else ()
+        pulled = vjp(outputs, cotangents, (*leaves, *times, *self._params))
+        num_leaves = len(leaves)
+        self._accumulate(pulled[num_leaves + len(times) :], is_batch(cotangent))
+        state = _joined(pulled[:num_leaves], leaves)
+        return Pulled(state, pulled[num_leaves] if self._want_time else None, flat)
 
-    def _accumulate(self, gradients: Sequence[Tensor | None]) -> None:
+    def _like(self, slopes: Sequence[Tensor], cotangent: Tensor) -> Sequence[Tensor]:
+        """Return a flat cotangent in the form of slopes."""
+        if len(slopes) == 1:
+            return (cotangent.view(slopes[0].shape),)
+        return self.field.packing.split(cotangent)
+
+    def _accumulate(self, gradients: Sequence[Tensor | None], are_batches: bool) -> None:
         totals, contributions = [], []
         for place, gradient in enumerate(gradients):
             total = self.param_gradients[place]
@@ -169,10 +199,24 @@ class Pullback:
                 continue
             if total is None:
                 self.param_gradients[place] = gradient.clone()  # it may be f's own cotangent
-            elif is_batch(gradient):  # not in place, into a total that is no batch
+            elif are_batches:  # not in place, into a total that is no batch
                 self.param_gradients[place] = total + gradient
             else:
                 totals.append(total)
                 contributions.append(gradient)
         if totals:
             torch._foreach_add_(totals, contributions)
+
+
+def _joined(parts: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor | None:
+    """Return one vector of the gradients of leaves; None where all are zero."""
+    if len(parts) == 1:
+        (part,) = parts
+        return part if part is None else part.reshape(-1)
+    if all(part is None for part in parts):
+        return None
+    whole = [
+        torch.zeros_like(leaf) if part is None else part
+        for part, leaf in zip(parts, like, strict=True)
+    ]
+    return torch.cat([part.reshape(-1) for part in whole])

@@ -169,10 +169,10 @@ def adjoint_step(
     Tensor, shape (n,)
         ``λ_n``.
     """
-    tableau, weights, slopes = adjoint.tableau, adjoint.weights, adjoint.slopes
+    weights, slopes = adjoint.weights, adjoint.slopes
     for i in reversed(range(weights.num_stages)):
         cotangent = torch.addmv(
-            adjoint_state, slopes.after[i], weights.a_column[i], beta=h * float(tableau.b[i])
+            adjoint_state, slopes.after[i], weights.a_column[i], beta=h * weights.b_numbers[i]
         )
         if inside is not None:
             cotangent += inside.of_slope(i)
@@ -180,7 +180,7 @@ def adjoint_step(
             cotangent += handed_on
         pulled = adjoint.pull(
             index,
-            float(tableau.c[i]),
+            weights.c_numbers[i],
             h,
             times[i],
             stages.states[i],

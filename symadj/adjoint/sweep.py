@@ -222,7 +222,8 @@ def _replay(
             states.append(stage_state)
         if i >= first_graph:
             evaluations[i] = pullback.evaluate(times[i], stage_state)
-            slopes.put(i, evaluations[i].slope.detach())
+            made = [slope.detach() for slope in evaluations[i].slopes]
+            slopes.put(i, field.packing.join(made))
         elif i + 1 < num_stages or needs_end:
             slopes.put(i, field(times[i], stage_state))
     if needs_end:

@@ -43,7 +43,7 @@ class TimeGradient:
     ) -> None:
         """Add what stage ``node`` (its ``c_i``) of step ``index`` contributes."""
         start, end = self._anchors[index]
-        if start != end:  # the size of the step moves
+        if start != end and pulled.slope is not None:  # the size of the step moves
             size = _real_dot(cotangent, pulled.slope).to(self.knots.dtype) / h
             self._add(start, -size)
             self._add(end, size)

@@ -1,8 +1,9 @@
 """The vector field on flat states: the one place where the caller's ``f`` is called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from symadj.errors import InvalidSlopeError
@@ -60,21 +61,39 @@ class Field:
         if self.inspector is not None:
             inspector, self.inspector = self.inspector, None
             return inspector(self, t, y)
+        return self.packing.join(self.evaluate(t, self.packing.split(y)))
+
+    def evaluate(self, t: Tensor, parts: tuple[Tensor, ...]) -> Sequence[Tensor]:
+        """Evaluate ``f`` on the parts of a state, each in its own shape, as the slopes returned.
+
+        Raises
+        ------
+        InvalidSlopeError
+            If they are none, or the state was changed in place.
+        """
         self.nfe += 1
         if self.before is not None:
             self.before()
-        version = None if y.is_inference() else y._version
-        slope = self.packing.pack_slope(self.func(t, self.packing.unpack(y), *self.args))
-        if version is not None and y._version != version:
+        versions = None if parts[0].is_inference() else [part._version for part in parts]
+        slopes = self.packing.parts_of_slope(self.func(t, self.packing.nest(parts), *self.args))
+        if versions is not None and [part._version for part in parts] != versions:
             raise InvalidSlopeError(
                 "f changed its state in place. The state belongs to the solver, which needs it as "
                 "it was: use y * 2 for y.mul_(2), or begin with y = y.clone()."
             )
-        if not (slope.is_floating_point() or slope.is_complex()):
-            slope = slope.to(y.dtype)
-        if slope.is_complex() and not y.is_complex():
-            raise InvalidSlopeError(
-                f"f returned {slope.dtype} for a state of {y.dtype}: its imaginary part would be "
-                f"lost. Make y0 complex, or return a real slope."
-            )
-        return slope
+        dtype = parts[0].dtype
+        if any(slope.dtype is not dtype for slope in slopes):
+            slopes = [_converted(slope, dtype) for slope in slopes]
+        return slopes
+
+
+def _converted(slope: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a slope that can be that of a state of ``dtype``."""
+    if not (slope.is_floating_point() or slope.is_complex()):
+        return slope.to(dtype)
+    if slope.is_complex() and not dtype.is_complex:
+        raise InvalidSlopeError(
+            f"f returned {slope.dtype} for a state of {dtype}: its imaginary part would be "
+            f"lost. Make y0 complex, or return a real slope."
+        )
+    return slope

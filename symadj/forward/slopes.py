@@ -1,22 +1,13 @@
-"""The slopes of one step, and weighted sums of them.
-
-The sums are made in torchdiffeq's order, so that every bit is the same: products first, then their
-sum over the last dimension of a matrix whose columns are the slopes. A matrix-vector product is
-faster, but rounds otherwise; and where an error estimate is itself of the size of rounding errors
-(dopri8 at tolerances that it meets with ease, or float32), other rounding means other step sizes.
-"""
+"""The slopes of one step, and weighted sums of them, with the bits of torchdiffeq's."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from symadj.forward.summation import ALIGNMENT
+from symadj.forward.summation import Order, weighted_sum
 from symadj.forward.transforms import is_transformed
 from symadj.forward.weights import Weights
-
-PIECE = 64 * ALIGNMENT
-"""States whose products are made at once: their buffer then stays in a core's cache."""
 
 
 class SlopeColumns:
@@ -57,40 +48,26 @@ class SlopeColumns:
         """Return ``y`` plus the weighted sum; parameters as for `combine`."""
         return self.combine(row, count).add_(y)
 
-    def forget(self) -> None:
-        """Drop slopes that may not be finite: nothing to do, as no sum reads what it must not."""
-
 
 class SlopeRows:
-    """The slopes of one step as rows, in an order in which torch's fast sum returns the same bits.
+    """The slopes of one step one after the other, for sums in torch's own order.
 
-    Its interface is that of `SlopeColumns`. Every row goes into every sum, those not made yet with
-    weight zero: so they have to be finite.
+    Its interface is that of `SlopeColumns`.
     """
 
-    __slots__ = ("_products", "_rows", "k", "weights")
+    __slots__ = ("_orders", "k", "weights")
 
-    def __init__(self, y: Tensor, weights: Weights, order: tuple[int, ...]) -> None:
-        n = y.numel()
+    def __init__(self, y: Tensor, weights: Weights, orders: Sequence[Order]) -> None:
         self.weights = weights
-        self._rows = y.new_zeros(len(order), -(-n // ALIGNMENT) * ALIGNMENT)
-        self._products = torch.empty_like(self._rows[:, :PIECE])
-        self.k: Sequence[Tensor] = [self._rows[order.index(i), :n] for i in range(len(order))]
+        self._orders = orders
+        self.k: Sequence[Tensor] = y.new_empty(weights.num_stages + 1, y.numel()).unbind()
 
     def combine(self, row: int, count: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
-        weights = self.weights.ordered_rows[row]
-        length = self._rows.shape[1]
-        if length <= PIECE:
-            total = torch.mul(self._rows, weights, out=self._products).sum(0)
-        else:
-            total = self._rows.new_empty(length)
-            for first in range(0, length, PIECE):
-                piece = self._rows[:, first : first + PIECE]
-                products = self._products[:, : piece.shape[1]]
-                torch.mul(piece, weights, out=products)
-                torch.sum(products, 0, out=total[first : first + PIECE])
-        return total[: len(self.k[0])]
+        order = self._orders[row]
+        if not order:
+            return torch.zeros_like(self.k[0])
+        return weighted_sum(self.k, self.weights.numbers[row], order)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""
@@ -99,11 +76,6 @@ class SlopeRows:
     def advance(self, y: Tensor, row: int, count: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""
         return self.combine(row, count).add_(y)
-
-    def forget(self) -> None:
-        """Drop slopes that may not be finite, all but the first."""
-        for slope in self.k[1:]:
-            slope.zero_()
 
 
 class SlopeList:
@@ -132,9 +104,6 @@ class SlopeList:
         """Return ``y`` plus the weighted sum."""
         return y + self.combine(row, count)
 
-    def forget(self) -> None:
-        """Drop slopes that may not be finite: nothing to do."""
-
 
 Slopes = SlopeColumns | SlopeRows | SlopeList
 
@@ -143,6 +112,6 @@ def make_slopes(y: Tensor, weights: Weights) -> Slopes:
     """Return a buffer for the slopes of steps from states like ``y``."""
     if is_transformed():
         return SlopeList(weights)
-    if weights.order is None:
+    if weights.orders is None:
         return SlopeColumns(y, weights)
-    return SlopeRows(y, weights, weights.order)
+    return SlopeRows(y, weights, weights.orders)

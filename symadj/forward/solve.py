@@ -186,8 +186,6 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
                 error = _estimate_error(ivp, slopes, t, y, y1, slope_times, proposal.h)
                 ratio = control.error_ratio(error, y, y1)
             was_finite = math.isfinite(ratio)
-            if not was_finite:
-                slopes.forget()
         attempts += 1
         accepted, carry = control.judge(proposal, ratio, carry)
         if y1 is None and not adaptive:
@@ -403,7 +401,6 @@ def _check_attempt(
         raise _max_steps(ivp, t, y)
     if not isinstance(control, ErrorControl):
         return
-    state = ivp.field.packing.unpack(y)
     if not was_finite and (proposal.t1 == t or size <= control.min_step):
         raise NonFiniteError(
             f"f, or the state, is NaN or infinite just after t = {t!r}, however small the step "
@@ -411,7 +408,7 @@ def _check_attempt(
             f"singularity, or for a solution that blows up; the error's t and y hold the last "
             f"good state.",
             t=t,
-            y=state,
+            y=ivp.field.packing.unpack(y),
         )
     if proposal.t1 == t:
         raise StepUnderflowError(
@@ -420,7 +417,7 @@ def _check_attempt(
             f"t. Loosen rtol and atol, use float64, set options={{'min_step': ...}}, or treat "
             f"the problem as stiff.",
             t=t,
-            y=state,
+            y=ivp.field.packing.unpack(y),
         )
 
 

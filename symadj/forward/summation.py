@@ -1,30 +1,63 @@
-"""The order in which torch adds along a short last dimension, so that a faster sum can follow it.
+"""Weighted sums of slopes, added in the order in which torch adds along a short last dimension.
 
-On a CPU, torch's sum over a short last dimension runs a loop for each row. Its sum over the *first*
-dimension is up to ten times as fast, and plainly adds row after row; so if the rows are put into
-the order in which the slow sum adds, the fast one returns the same bits.
+torchdiffeq makes its sums by ``torch.sum(slopes * weights, dim=-1)`` over a matrix whose columns
+are the slopes, and every bit of ours must be the same: where an error estimate is itself of the
+size of rounding errors (dopri8 at tolerances that it meets with ease, or float32), other rounding
+means other step sizes. On a CPU that sum runs a loop for each row, and is up to ten times slower
+than to add one vector after another; so if these are added in the order of the loop, the result
+comes sooner, to the bit.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
-MAX_TERMS = 7
-"""Beyond this torch adds partial sums, which no order of the rows can follow."""
+Order: TypeAlias = tuple[tuple[int, ...], ...]
+"""Groups of terms: each group is added up, one after the other, and then the sums of the groups."""
 
-ALIGNMENT = 64
-"""Row lengths must be multiples of this: torch adds what is left over of a row in another order."""
+VECTOR_LENGTHS = (4, 8, 16)
+"""Numbers that a processor may hold in one register."""
+
+NUM_TRIED = 1003
+"""Numbers on which an order is tried; no multiple of a register's length."""
+
+
+def weighted_sum(slopes: Sequence[Tensor], weights: Sequence[float], order: Order) -> Tensor:
+    """Return ``Σ_i w_i k_i``, shape (n,), added in an order.
+
+    Parameters
+    ----------
+    slopes : sequence of Tensor, shape (n,)
+    weights : sequence of float
+        One for each, rounded to the dtype of the slopes.
+    order : Order
+        Of those that count: at least one.
+    """
+    one = _one(slopes[0].dtype, slopes[0].device)
+    total: Tensor | None = None
+    for first, *others in order:
+        if total is not None and not others:
+            total.addcmul_(slopes[first], one, value=weights[first])
+            continue
+        part = torch.mul(slopes[first], weights[first])
+        for i in others:
+            # Not add(alpha=...), which does not round the product; this does, times one.
+            part.addcmul_(slopes[i], one, value=weights[i])
+        total = part if total is None else total.add_(part)
+    if total is None:
+        raise ValueError("a weighted sum needs a term: the order names none.")
+    return total
 
 
 @lru_cache(maxsize=64)
-def summation_order(
-    num_terms: int, dtype: torch.dtype, device: torch.device
-) -> tuple[int, ...] | None:
-    """Find in which order ``torch.sum(x, dim=-1)`` adds, by trying.
+def summation_order(num_terms: int, dtype: torch.dtype, device: torch.device) -> Order | None:
+    """Find in which order ``torch.sum(x * w, dim=-1)`` adds, by trying.
 
-    Torch adds four lanes, and what is left over into the first of them or before them, as its
-    vector width has it; fewer than four terms it adds in their own order. So one order of all the
-    terms serves every sum of the first few, the others having weight zero.
+    It goes along a row in lanes, one next to the other: of the length of a register, or else four;
+    what is left over goes before the sum of the lanes, or into the first.
 
     Parameters
     ----------
@@ -35,23 +68,50 @@ def summation_order(
 
     Returns
     -------
-    tuple of int, or None
-        An order of ``range(num_terms)``; None where the sums are to be left to torch, because none
-        gives the same bits, or the device is no CPU.
+    Order or None
+        None where the sum is to be left to torch, because no order gives the same bits, or the
+        device is no CPU.
     """
-    if device.type != "cpu" or num_terms > MAX_TERMS:
+    if device.type != "cpu":
         return None
-    rest = range(4, num_terms)
-    for order in ((0, *rest, 1, 2, 3), (*rest, 0, 1, 2, 3)):
-        candidate = tuple(i for i in order if i < num_terms)
-        if all(_agrees(candidate, count, dtype) for count in range(1, num_terms + 1)):
-            return candidate
+    for order in _candidates(num_terms):
+        if _agrees(order, num_terms, dtype):
+            return order
     return None
 
 
-def _agrees(order: tuple[int, ...], count: int, dtype: torch.dtype) -> bool:
-    generator = torch.Generator().manual_seed(count)
-    terms = torch.zeros(16 * ALIGNMENT, len(order), dtype=dtype)
-    terms[:, :count] = torch.randn(len(terms), count, dtype=dtype, generator=generator)
-    wanted = terms[:, :count].sum(-1)
-    return torch.equal(terms[:, order].T.contiguous().sum(0), wanted)
+def without(order: Order, skipped: frozenset[int]) -> Order:
+    """Return an order without some terms, whose weights are zero."""
+    groups = (tuple(i for i in group if i not in skipped) for group in order)
+    return tuple(group for group in groups if group)
+
+
+def _candidates(num_terms: int) -> list[Order]:
+    found = []
+    for length in VECTOR_LENGTHS:
+        whole = num_terms // length * length
+        rest = tuple(range(whole, num_terms))
+        lanes = [tuple(range(lane, whole, length)) for lane in range(length) if whole]
+        found.append((*((i,) for i in rest), *lanes))
+        if length == VECTOR_LENGTHS[0]:
+            first = (*(lanes[0] if lanes else ()), *rest)
+            found.append((first, *lanes[1:]))
+    return found
+
+
+def _agrees(order: Order, num_terms: int, dtype: torch.dtype) -> bool:
+    generator = torch.Generator("cpu").manual_seed(num_terms)
+    matrix, weights = (
+        torch.randn(shape, dtype=dtype, generator=generator, device="cpu")
+        for shape in ((NUM_TRIED, num_terms), (num_terms,))
+    )
+    wanted = (matrix * weights).sum(-1)
+    return torch.equal(
+        weighted_sum(matrix.T.contiguous().unbind(), weights.tolist(), order), wanted
+    )
+
+
+@lru_cache(maxsize=16)
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.ones((), dtype=dtype, device=device)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from symadj.forward.summation import summation_order
+from symadj.forward.summation import Order, summation_order, without
 from symadj.forward.trajectory import Stretch
 from symadj.forward.transforms import is_transformed, outside_transforms
 from symadj.tableaus import ButcherTableau
@@ -30,6 +30,22 @@ def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) ->
     padded = [[float(x) for x in row] + [0.0] * (width - len(row)) for row in rows]
     with outside_transforms():
         return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _orders(
+    tableau: ButcherTableau, dtype: torch.dtype, device: torch.device
+) -> tuple[Order, ...] | None:
+    """Return the order of the sum that each row of the table weighs; None if one has none."""
+    s = tableau.num_evaluations
+    counts = (*range(s), s, s + 1 if tableau.is_fsal else s, s + 1)
+    orders = []
+    for count, row in zip(counts, _table(tableau, dtype, device).tolist(), strict=True):
+        order = summation_order(count, dtype, device) if count else ()
+        if order is None:
+            return None
+        orders.append(without(order, frozenset(i for i, x in enumerate(row) if x == 0)))
+    return tuple(orders)
 
 
 @lru_cache(maxsize=64)
@@ -57,10 +73,13 @@ class Weights:
         that is first same as last.
     rows : Tensor, shape (s + 3, s + 1)
         ``h a_ij``, one row for each stage; then ``h b_j``, ``h (b_j - b̂_j)``, ``h w_j(1/2)``.
-    order : tuple of int, or None
-        An order of the slopes for fast sums (see `summation_order`), if there is one.
-    ordered_rows : Tensor, shape (s + 3, s + 1, 1)
-        ``rows``, their columns in that order.
+    orders : tuple of Order, or None
+        The order of the sum that each row weighs (see `summation_order`), where sums are to be made
+        term by term.
+    numbers : list of list of float
+        ``rows``, where there are orders.
+    b_numbers, c_numbers : tuple of float
+        ``b_j`` and ``c_j``.
     a_column : list of Tensor, shape (s - 1 - i,)
         ``h a_ji`` for ``j > i``.
     """
@@ -69,17 +88,16 @@ class Weights:
         s = tableau.num_evaluations
         self.num_stages = s
         self.num_error_slopes = s + 1 if tableau.is_fsal else s
-        self.order = None
-        self._table = table = _table(tableau, y.dtype, y.device)
+        self.orders: tuple[Order, ...] | None = None
+        self._table = _table(tableau, y.dtype, y.device)
         if is_transformed():
-            self.rows = table
+            self.rows = self._table
             return
-        self.order = summation_order(s + 1, y.dtype, y.device)
-        ordered = table if self.order is None else table[:, self.order]
-        self._unscaled = torch.stack([table, ordered])
-        self._scaled = torch.empty_like(self._unscaled)
-        self.rows = self._scaled[0]
-        self.ordered_rows = self._scaled[1].unsqueeze(-1)
+        self.orders = _orders(tableau, y.dtype, y.device)
+        self.rows = torch.empty_like(self._table)
+        self.numbers: list[list[float]] = []
+        self.b_numbers = tuple(float(b) for b in tableau.b)
+        self.c_numbers = tuple(float(c) for c in tableau.c)
         self.a_column = [self.rows[i + 1 : s, i] for i in range(s)]
 
     @property
@@ -102,7 +120,9 @@ class Weights:
         if isinstance(h, Tensor) or is_transformed():
             self.rows = self._table * h
         else:
-            torch.mul(self._unscaled, h, out=self._scaled)
+            torch.mul(self._table, h, out=self.rows)
+            if self.orders is not None:
+                self.numbers = self.rows.tolist()
 
 
 class Clock:
