@@ -30,9 +30,22 @@ from symadj.forward.solve import Integration, Solved, integrate
 from symadj.forward.trajectory import Stats, StepGrid
 from symadj.forward.transforms import is_transformed
 from symadj.forward.unrolled import IMPLICIT_IS_REVERSE_ONLY, unroll
+from symadj.parallel import Sharded, refusing_sharded, sharded_parameters
 from symadj.reading import Reading
 from symadj.state import Packing
 from symadj.types import State, VectorField
+
+BUDGET_IS_MEASURED = (
+    "memory_budget finds out what f takes by differentiating it once, which FSDP2 would take for "
+    "the model's backward pass. Give checkpoints=C instead, or shard the module whose forward pass "
+    "calls symadj.odeint and not f by itself."
+)
+
+NEWTON_DIFFERENTIATES = (
+    "An implicit method differentiates f within the solve, which FSDP2 would take for the model's "
+    "backward pass. Take an explicit method, or shard the module whose forward pass calls "
+    "symadj.odeint and not f by itself."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,8 @@ class Run:
     sources : Sources
     carried : CarriedState
     ambient : Ambient
+    sharded : Sharded
+        The modules called by ``f`` that are to be told of the solve.
     """
 
     reading: Reading
@@ -97,6 +112,7 @@ class Run:
     sources: Sources
     carried: CarriedState
     ambient: Ambient
+    sharded: Sharded
 
     def outputs(self) -> Tensor:
         """Return the outputs at the times that were asked for, differentiable, shape (T, n)."""
@@ -153,6 +169,7 @@ class Run:
                 )
         wants = (self.flat, times, reading.knots, *self.sources.given)
         if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in wants):
+            self.sharded.free()
             return ys
         y_end = None if self.schedule.capacity is not None else self.solved.y_end
         internals = (output_slopes, y_end, *self.snapshots.tensors)
@@ -165,6 +182,7 @@ class Run:
             reading.knots,
             *self.sources.given,
         )
+        self.sharded.hand_over(attached)
         return attached
 
 
@@ -298,9 +316,10 @@ class Call:
         costs: Costs | None = None
         if self.budget_bytes is not None and not is_transformed():
             wanted = Differentiated((*self.named, *self.arg_leaves), self.searches, wants_time)
-            costs = costs_of(
-                reading, self.flat.detach(), wanted if tracked else None, is_dense=is_dense
-            )
+            with refusing_sharded(BUDGET_IS_MEASURED):
+                costs = costs_of(
+                    reading, self.flat.detach(), wanted if tracked else None, is_dense=is_dense
+                )
         budget_bytes, plan = self.budget_bytes or 0, None
         keeps_stages = tracked and schedule.keeps_stages
         per_step = 1
@@ -308,7 +327,7 @@ class Call:
             per_step = ivp.tableau.num_evaluations + (0 if ivp.tableau.is_explicit else 1)
         ambient = Ambient.now(self.flat.device)
         carried = CarriedState(self.flat.device, _buffers(field.func, reading.options))
-        recorder = None
+        recorder, sharded = None, Sharded()
         if tracked or is_transformed():
             recorder = Recorder(carried, always=bool(carried.buffers))
         while True:
@@ -326,6 +345,9 @@ class Call:
             with ExitStack() as stack:
                 stack.enter_context(torch.no_grad())
                 stack.enter_context(ambient.in_force())
+                stack.enter_context(sharded.watched(is_handed_over=tracked))
+                if not ivp.tableau.is_explicit:
+                    stack.enter_context(refusing_sharded(NEWTON_DIFFERENTIATES))
                 stack.callback(setattr, field, "before", None)
                 if reading.options["progress"]:
                     ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
@@ -359,6 +381,9 @@ class Call:
         elif costs is not None:
             plan = plan_without_gradient(budget_bytes, costs, len(solved.steps))
         params = (*self.named, *captured.found)
+        known = {id(param) for param in params}
+        gathered = [param for param in sharded.params.values() if param.requires_grad]
+        params = (*params, *(param for param in gathered if id(param) not in known))
         check_histories(params)
         kept = list(snapshots.tensors)
         if tracked and schedule.capacity is None:
@@ -372,7 +397,10 @@ class Call:
             stats.num_snapshots = stored.most
         sources = Sources(
             params=params,
-            candidates=candidates(in_reach, (*params, *self.arg_tensors, *self.arg_leaves)),
+            candidates=candidates(
+                (tensor for tensor in in_reach if id(tensor) not in sharded.shards),
+                (*params, *self.arg_tensors, *self.arg_leaves),
+            ),
             arg_tensors=self.arg_tensors,
             arg_leaves=self.arg_leaves,
             is_complete=self.searches,
@@ -389,6 +417,7 @@ class Call:
             sources=sources,
             carried=carried,
             ambient=ambient,
+            sharded=sharded,
         )
 
 
@@ -422,8 +451,14 @@ def _named(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[
                     f"adjoint_params holds a {type(param).__name__}. Allowed are tensors: pass "
                     f"module.parameters(), or the tensors themselves."
                 )
+        if sharded_parameters(func) & {id(param) for param in given}:
+            raise UnsupportedError(
+                "adjoint_params holds parameters that FSDP2 shards: f reads others in their place, "
+                "gathered. Leave adjoint_params out, and they are found."
+            )
     elif isinstance(func, nn.Module):
-        given = tuple(func.parameters())
+        sharded = sharded_parameters(func)  # f reads others in their place, gathered
+        given = tuple(param for param in func.parameters() if id(param) not in sharded)
     else:
         given = ()
     return tuple({id(param): param for param in given if param.requires_grad}.values())
