@@ -13,6 +13,7 @@
     ├── InvalidTypeError (TypeError)         an argument of a wrong type: an integer state, say
     ├── InvalidSlopeError (ValueError)       f returned something of another shape than the state
     ├── SnapshotError (RuntimeError)         a state could not be kept, or read back
+    ├── OtherProcessError (RuntimeError)     it failed elsewhere, with the same steps as here
     └── SolveError (RuntimeError)            the solve could not go on; has ``t`` and ``y``
         ├── NonFiniteError                   f, or the state, is NaN or infinite
         ├── StepUnderflowError               the step became too small to move t
@@ -85,6 +86,10 @@ class SnapshotError(SymadjError, RuntimeError):
     """
 
     ys: Any = None
+
+
+class OtherProcessError(SymadjError, RuntimeError):
+    """The solve failed on another process that was to take the same steps."""
 
 
 class SolveError(SymadjError, RuntimeError):

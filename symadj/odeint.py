@@ -91,7 +91,9 @@ def odeint(
         ``dfactor``, ``max_num_steps``, ``norm``, ``step_t`` (times at which a step ends),
         ``jump_t`` (those at which ``func`` is discontinuous), ``dtype`` (of time), as torchdiffeq;
         ``pcoeff``, ``icoeff``, ``dcoeff`` (a PID controller, as diffrax), ``output``
-        ("interpolate", or "step" for steps that end at each output). Fixed steps: ``step_size``,
+        ("interpolate", or "step" for steps that end at each output), ``sync_steps`` (True, or a
+        `torch.distributed.ProcessGroup`: its processes take the same steps, those of one process
+        with the states of all; an all-reduce for each). Fixed steps: ``step_size``,
         ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``. All:
         ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many stages
         have their graph alive at once where stages are made again: each beyond the first saves one

@@ -33,6 +33,7 @@ ADAPTIVE_DEFAULTS: Mapping[str, Any] = {
     "icoeff": 1.0,
     "dcoeff": 0.0,
     "output": "interpolate",
+    "sync_steps": False,
     **COMMON_DEFAULTS,
 }
 """Options of an adaptive method and what they are when not given, as in torchdiffeq."""

@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from symadj.errors import (
     InvalidTypeError,
     UnsupportedError,
 )
+from symadj.forward.agreement import Agreement, group_of
 from symadj.forward.controller import (
     EqualSteps,
     ErrorControl,
@@ -27,7 +28,7 @@ from symadj.forward.field import Field
 from symadj.forward.interpolation import accurate, dense, linear
 from symadj.forward.observer import Observer
 from symadj.forward.solve import Integration
-from symadj.forward.transforms import is_batched, plain
+from symadj.forward.transforms import is_batched, is_transformed, plain
 from symadj.options import DEFAULT_MAX_EVENT_STEPS, read_options, tableau_named
 from symadj.state import Packing
 from symadj.tableaus import ButcherTableau
@@ -119,6 +120,13 @@ def read_call(
     if tableau.is_adaptive:
         knots, pinned = times[:1], False
         control = _error_control(field.packing, tableau, read, flat, listed, rtol, atol)
+        if read["sync_steps"] is not False:
+            if event is not None:
+                raise UnsupportedError(
+                    "options['sync_steps'] and event_fn were given: processes that take the same "
+                    "steps end at the same time, and an event ends each at its own. Give t instead."
+                )
+            control = _in_agreement(control, field.packing, read, flat, listed)
     elif event is not None:
         knots, pinned = times[:1], False
         control = _equal_steps(read, listed)
@@ -286,6 +294,36 @@ def _error_control(
         jumps=frozenset(jumps),
         round_time=_single if is_single else float,
     )
+
+
+def _in_agreement(
+    control: ErrorControl,
+    packing: Packing,
+    read: Mapping[str, Any],
+    flat: Tensor,
+    times: tuple[float, ...],
+) -> ErrorControl:
+    """Return a controller whose norm is one over the states of several processes."""
+    if is_transformed():
+        raise UnsupportedError(
+            "options['sync_steps'] has no torch.func transform. Use reverse mode (backward, "
+            "torch.autograd.grad), or leave it out."
+        )
+    told = {name: getattr(control, name) for name in AGREED}
+    shown = (f"{name}={value!r}" for name, value in told.items() if not isinstance(value, Tensor))
+    count = len(packing.shapes) if read["norm"] is None else 0
+    what = f"t[0]={times[0]!r}, t[-1]={times[-1]!r}, {count} parts, {', '.join(shown)}"
+    agreement = Agreement(group_of(read["sync_steps"]), flat.device, count, what)
+    if count:
+        return replace(control, norm=agreement.root_mean_square(packing.split), agreement=agreement)
+    return replace(control, norm=agreement.largest(control.norm), agreement=agreement)
+
+
+AGREED = (
+    *("order", "rtol", "atol", "first_step", "min_step", "max_step"),
+    *("safety", "ifactor", "dfactor", "pid", "stops"),
+)
+"""Settings of the error control without which steps are not the same."""
 
 
 def _single(x: float) -> float:

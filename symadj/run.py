@@ -23,7 +23,7 @@ from symadj.captured import CapturedTensors, candidates, check_histories, tensor
 from symadj.errors import InvalidInputError, InvalidTypeError, UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Recorder
-from symadj.forward.controller import FixedGrid
+from symadj.forward.controller import ErrorControl, FixedGrid
 from symadj.forward.field import Field
 from symadj.forward.progress import progress_bar
 from symadj.forward.solve import Integration, Solved, integrate
@@ -328,6 +328,7 @@ class Call:
         ambient = Ambient.now(self.flat.device)
         carried = CarriedState(self.flat.device, _buffers(field.func, reading.options))
         recorder, sharded = None, Sharded()
+        agreement = ivp.step_sizes.agreement if isinstance(ivp.step_sizes, ErrorControl) else None
         if tracked or is_transformed():
             recorder = Recorder(carried, always=bool(carried.buffers))
         while True:
@@ -345,6 +346,8 @@ class Call:
             with ExitStack() as stack:
                 stack.enter_context(torch.no_grad())
                 stack.enter_context(ambient.in_force())
+                if agreement is not None:
+                    stack.enter_context(agreement.one_solve())
                 stack.enter_context(sharded.watched(is_handed_over=tracked))
                 if not ivp.tableau.is_explicit:
                     stack.enter_context(refusing_sharded(NEWTON_DIFFERENTIATES))
@@ -363,12 +366,17 @@ class Call:
                     want_polynomials=is_dense,
                     recorder=recorder,
                 )
-            if recorder is None or recorder.is_complete():
+            is_complete = recorder is None or recorder.is_complete()
+            if agreement is not None:
+                is_complete = not agreement.any_of(not is_complete)
+            if recorder is None or is_complete:
                 break
             # f drew random numbers, but not at first, when it was looked at: once more from there.
             carried.restore(recorder.start)
             recorder = Recorder(carried, always=True)
             stats, field.nfe = Stats(), 0
+        if is_dense:  # the outputs are asked for later
+            sharded.free()
         if recorder is not None and not recorder.is_needed:
             solved = replace(solved, steps=[replace(step, carried=()) for step in solved.steps])
         stats.nfe_forward = field.nfe

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from symadj.errors import NonFiniteError
+from symadj.forward.agreement import Agreement
 from symadj.forward.field import Field
 from symadj.forward.transforms import largest, plain
 from symadj.types import Norm
@@ -153,6 +154,8 @@ class ErrorControl:
         are output times.
     round_time : callable
         Rounds a time to the dtype in which times are kept.
+    agreement : Agreement or None
+        With the processes that take the same steps; the norm is then one over all of them.
     """
 
     order: int
@@ -172,6 +175,7 @@ class ErrorControl:
     prescribed: frozenset[float] = frozenset()
     jumps: frozenset[float] = frozenset()
     round_time: Callable[[float], float] = float
+    agreement: Agreement | None = None
     is_adaptive = True
     has_grid = False
 
@@ -210,6 +214,12 @@ class ErrorControl:
         """
         scale = torch.maximum(y0.abs(), y1.abs()).mul_(self.rtol).add_(self.atol)
         return abs(float(largest(torch.as_tensor(self.norm(error / scale)))))
+
+    def ratio_of_failure(self) -> float:
+        """Return the ratio of a step that could not be taken, and let the other processes know."""
+        if self.agreement is not None:
+            self.agreement.tell_failed_step()
+        return math.inf
 
     def _factor(self, ratio: float, carry: Carry) -> float:
         if ratio == 0:

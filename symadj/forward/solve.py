@@ -181,8 +181,9 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         stage_states, y1 = _take_step(ivp, slopes, y, slope_times, proposal.h, want_stages)
         ratio = 0.0
         if isinstance(control, ErrorControl):
-            ratio = math.inf
-            if y1 is not None:
+            if y1 is None:
+                ratio = control.ratio_of_failure()
+            else:
                 error = _estimate_error(ivp, slopes, t, y, y1, slope_times, proposal.h)
                 ratio = control.error_ratio(error, y, y1)
             was_finite = math.isfinite(ratio)

@@ -1,4 +1,4 @@
-"""A solve inside `DistributedDataParallel`: run by torchrun, see `tests.distributed.launch`."""
+"""A solve inside `DistributedDataParallel`."""
 
 import copy
 
@@ -18,7 +18,7 @@ from tests.distributed.models import (
     gradients_of,
     loss_of,
 )
-from tests.distributed.world import World, run_checks
+from tests.distributed.world import World
 from tests.fields import Network
 
 WAYS = (
@@ -167,6 +167,7 @@ class Surrounded(Model):
         super().__init__(checkpoints=3)
         self.solve = Solve(self.field, checkpoints=3)
         if is_compiled:
+            torch.compiler.reset()
             self.field.compile(backend="aot_eager")
             self.encoder.compile(backend="aot_eager")
 
@@ -218,6 +219,3 @@ CHECKS = (
     together_with_what_surrounds_a_model,
     scaled_losses_of_autocast,
 )
-
-if __name__ == "__main__":
-    run_checks(CHECKS)

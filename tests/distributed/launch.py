@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def torchrun(
-    module: str, size: int, folder: Path, *, timeout: float = 150.0, backend: str = "gloo"
+    module: str, size: int, folder: Path, *words: str, timeout: float = 150.0, backend: str = "gloo"
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in so many processes of this machine; all are gone when this returns."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(size), "-m", *module.split()]
+    command += ["--nproc-per-node", str(size), "-m", module, *words]
     environment = {
         **os.environ,
         RESULTS: str(folder),
@@ -34,9 +34,11 @@ def torchrun(
     )
 
 
-def found_by(module: str, size: int, folder: Path, *, backend: str = "gloo") -> dict[str, str]:
+def found_by(
+    module: str, size: int, folder: Path, *names: str, backend: str = "gloo"
+) -> dict[str, str]:
     """Return, for each check by name, what went wrong in any of the processes, or ""."""
-    done = torchrun(module, size, folder, backend=backend)
+    done = torchrun(module, size, folder, *names, backend=backend)
     reports = [folder / f"{rank}.json" for rank in range(size)]
     if not all(path.exists() for path in reports):
         raise RuntimeError(f"{module} did not run in {size} processes:\n{done.stderr[-4000:]}")

@@ -63,8 +63,10 @@ def gradients_of(params: Iterable[nn.Parameter]) -> list[Tensor]:
     return gradients
 
 
-def assert_equal_to_rounding(left: Sequence[Tensor], right: Sequence[Tensor]) -> None:
+def assert_equal_to_rounding(
+    left: Sequence[Tensor], right: Sequence[Tensor], rounding: float = ROUNDING
+) -> None:
     for place, (a, b) in enumerate(zip(left, right, strict=True)):
         difference = (a - b).norm().item()
         scale = torch.cat([part.flatten() for part in right]).norm().item()
-        assert difference <= ROUNDING * scale, f"gradient {place}: {difference} of {scale}"
+        assert difference <= rounding * scale, f"gradient {place}: {difference} of {scale}"
