@@ -107,6 +107,13 @@ def read_call(
         _refuse_gradient(name, value)
     times = t.to(flat.device)
     listed = tuple(plain(times).double().tolist())
+    if event_fn is not None and read.get("sync_steps", False) is not False:
+        raise UnsupportedError(
+            "options['sync_steps'] and event_fn were given: processes that take the same steps end "
+            "at the same time, and an event ends each at its own. Give t instead."
+        )
+    if field.packing.layouts is not None:
+        _check_spread(event_fn, read, t)
     event = None
     if event_fn is not None:
         if len(listed) != 2:
@@ -120,12 +127,7 @@ def read_call(
     if tableau.is_adaptive:
         knots, pinned = times[:1], False
         control = _error_control(field.packing, tableau, read, flat, listed, rtol, atol)
-        if read["sync_steps"] is not False:
-            if event is not None:
-                raise UnsupportedError(
-                    "options['sync_steps'] and event_fn were given: processes that take the same "
-                    "steps end at the same time, and an event ends each at its own. Give t instead."
-                )
+        if read["sync_steps"] is not False or field.packing.layouts is not None:
             control = _in_agreement(control, field.packing, read, flat, listed)
     elif event is not None:
         knots, pinned = times[:1], False
@@ -309,14 +311,39 @@ def _in_agreement(
             "options['sync_steps'] has no torch.func transform. Use reverse mode (backward, "
             "torch.autograd.grad), or leave it out."
         )
+    groups = _groups(packing, read["sync_steps"])
     told = {name: getattr(control, name) for name in AGREED}
     shown = (f"{name}={value!r}" for name, value in told.items() if not isinstance(value, Tensor))
     count = len(packing.shapes) if read["norm"] is None else 0
     what = f"t[0]={times[0]!r}, t[-1]={times[-1]!r}, {count} parts, {', '.join(shown)}"
-    agreement = Agreement(group_of(read["sync_steps"]), flat.device, count, what)
+    agreement = Agreement(groups, flat.device, count, what)
     if count:
         return replace(control, norm=agreement.root_mean_square(packing.split), agreement=agreement)
     return replace(control, norm=agreement.largest(control.norm), agreement=agreement)
+
+
+def _groups(packing: Packing, given: Any) -> tuple[Any, ...]:
+    """Return those whose processes take the same steps."""
+    if given is False and packing.layouts is not None:
+        return packing.layouts[0].groups
+    return (group_of(given),)
+
+
+def _check_spread(event_fn: EventFunction | None, read: Mapping[str, Any], t: Tensor) -> None:
+    """Raise if more is asked of DTensors than there is."""
+    what = None
+    if event_fn is not None:
+        what = "event_fn"
+    elif read.get("norm") is not None:
+        what = "options['norm']"
+    elif t.requires_grad:
+        what = "a gradient of t"
+    if what is not None:
+        raise UnsupportedError(
+            f"y0 is a DTensor, and {what} is asked for. Allowed are the gradients of y0 and of "
+            f"what f reads, and the default norm. For more, integrate y0.to_local() and make the "
+            f"DTensor in f."
+        )
 
 
 AGREED = (

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from symadj.errors import InvalidInputError, InvalidSlopeError, InvalidTypeError
+from symadj.layout import Layout, is_spread
 from symadj.types import State
 
 
@@ -23,19 +24,23 @@ class Packing:
     Attributes
     ----------
     shapes : tuple of torch.Size
-        Shape of each part; one part for a state that is a single tensor.
+        Shape of each part; one part for a state that is a single tensor. Of a DTensor the shape of
+        this process's share, which is all that it integrates.
     spec : TreeSpec or None
         How the parts are nested in tuples, lists and dicts; None for a single tensor.
     sizes : tuple of int
         Number of elements of each part.
     is_tuple : bool
         Whether the state is a tuple of tensors: the usual structure, and looked at often.
+    layouts : tuple of Layout, or None
+        How the parts are spread over several devices, where they are DTensors.
     """
 
     shapes: tuple[torch.Size, ...]
     spec: pytree.TreeSpec | None
     sizes: tuple[int, ...]
     is_tuple: bool
+    layouts: tuple[Layout, ...] | None = None
 
     @staticmethod
     def of(y0: State) -> "Packing":
@@ -60,6 +65,10 @@ class Packing:
                     f"y0 must be floating point (or complex), and is {part.dtype}: an integer has "
                     f"no derivative. Pass y0.float() or y0.double()."
                 )
+        layouts = None
+        if any(map(is_spread, parts)):
+            layouts = _layouts(parts)
+            parts = [part.to_local() for part in parts]
         if sum(part.numel() for part in parts) == 0:
             raise InvalidInputError(
                 f"y0 has no element (shapes {[tuple(part.shape) for part in parts]}): "
@@ -78,6 +87,7 @@ class Packing:
             None if isinstance(y0, Tensor) else spec,
             sizes=tuple(shape.numel() for shape in shapes),
             is_tuple=type(y0) is tuple and all(isinstance(part, Tensor) for part in y0),
+            layouts=layouts,
         )
 
     @property
@@ -98,7 +108,10 @@ class Packing:
         Tensor, shape (n,)
             A view of ``y`` where that is possible.
         """
-        return self.join((y,) if isinstance(y, Tensor) else pytree.tree_leaves(y))
+        parts = (y,) if isinstance(y, Tensor) else pytree.tree_leaves(y)
+        if self.layouts is not None:
+            parts = tuple(map(Layout.share, self.layouts, parts))
+        return self.join(parts)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """Return one vector, shape (n,), of parts: a view where there is one part that allows it."""
@@ -132,6 +145,10 @@ class Packing:
 
     def nest(self, parts: tuple[Tensor, ...]) -> State:
         """Give parts the caller's structure."""
+        if self.layouts is not None:
+            leading = parts[0].ndim - len(self.shapes[0])
+            wholes = zip(self.layouts, parts, strict=True)
+            parts = tuple(layout.spread(part, leading) for layout, part in wholes)
         if self.spec is None:
             return parts[0]
         return parts if self.is_tuple else pytree.tree_unflatten(parts, self.spec)
@@ -169,6 +186,8 @@ class Packing:
                     f"f must return a structure like that of y0, {_form(self.spec)}, and returned "
                     f"{_form(pytree.tree_structure(slope))}."
                 ) from None
+        if self.layouts is not None:
+            parts = tuple(map(Layout.share, self.layouts, parts))
         for part, shape in zip(parts, self.shapes, strict=True):
             if not isinstance(part, Tensor) or part.shape != shape:
                 given = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
@@ -178,6 +197,18 @@ class Packing:
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
         return parts
+
+
+def _layouts(parts: Sequence[Any]) -> tuple[Layout, ...]:
+    if not all(map(is_spread, parts)):
+        raise InvalidTypeError(
+            "Some parts of y0 are DTensors, and others are not: make all of them DTensors, by "
+            "distribute_tensor(part, mesh, [Replicate()]) those that every process holds."
+        )
+    layouts = tuple(Layout.of(part) for part in parts)
+    if any(layout.mesh != layouts[0].mesh for layout in layouts):
+        raise InvalidInputError("The parts of y0 are DTensors on different meshes: use one.")
+    return layouts
 
 
 def _form(spec: pytree.TreeSpec | None) -> str:

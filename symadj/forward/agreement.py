@@ -26,7 +26,8 @@ class Agreement:
 
     Attributes
     ----------
-    group : ProcessGroup
+    groups : tuple of ProcessGroup
+        One; or those along each dimension of a mesh, which together hold all processes.
     device : torch.device
         The state's.
     num_parts : int
@@ -35,7 +36,7 @@ class Agreement:
         All that has to be the same on every process.
     """
 
-    group: Any
+    groups: tuple[Any, ...]
     device: torch.device
     num_parts: int
     what: str
@@ -94,7 +95,7 @@ class Agreement:
         except OtherProcessError:
             raise
         except Exception:
-            self._exchange([1.0, float(dist.get_rank(self.group)), *self._nothing()])
+            self._exchange([1.0, float(dist.get_rank()), *self._nothing()])
             raise
         self._told(self._nothing())
 
@@ -104,7 +105,8 @@ class Agreement:
     def _compare(self) -> None:
         number = float(int.from_bytes(hashlib.sha256(self.what.encode()).digest()[:6], "big"))
         both = torch.tensor([number, -number], dtype=torch.float64, device=self.device)
-        dist.all_reduce(both, dist.ReduceOp.MAX, group=self.group)
+        for group in self.groups:
+            dist.all_reduce(both, dist.ReduceOp.MAX, group=group)
         most, least = both.tolist()
         if most != -least:
             raise InvalidInputError(
@@ -137,7 +139,8 @@ class Agreement:
             [torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in values]
         )
         how = dist.ReduceOp.SUM if self.num_parts else dist.ReduceOp.MAX
-        dist.all_reduce(message, how, group=self.group)
+        for group in self.groups:
+            dist.all_reduce(message, how, group=group)
         return message.tolist()
 
 
