@@ -116,7 +116,9 @@ class Twice(Model):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         times = TIMES.to(x.device)
-        y0 = symadj.odeint(self.field, self.encoder(x), times, rtol=1e-4)[-1]
+        ys = symadj.odeint(self.field, self.encoder(x), times, rtol=1e-4)
+        ys += 1.0  # in place: what FSDP2 hangs on the outputs must stay there
+        y0 = ys[-1]
         return self.head(symadj.odeint(lambda t, y: -self.field(t, y), y0, times, rtol=1e-5)[-1])
 
 
