@@ -108,13 +108,13 @@ class Packing:
         Tensor, shape (n,)
             A view of ``y`` where that is possible.
         """
-        parts = (y,) if isinstance(y, Tensor) else pytree.tree_leaves(y)
+        parts: Sequence[Tensor] = (y,) if isinstance(y, Tensor) else pytree.tree_leaves(y)
         if self.layouts is not None:
             parts = tuple(map(Layout.share, self.layouts, parts))
         return self.join(parts)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Return one vector, shape (n,), of parts: a view where there is one part that allows it."""
+        """Return one vector, shape (n,), of parts: a view where one part is all there is."""
         if len(parts) == 1:
             return parts[0].reshape(-1)
         return torch.cat([part.reshape(-1) for part in parts])
@@ -135,12 +135,14 @@ class Packing:
 
     def split(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Return the parts of a vector, or of a stack of them, in their own shapes."""
-        if flat.ndim == 1 and len(self.shapes) == 1:
-            return (flat.view(self.shapes[0]),)
         leading = flat.shape[:-1]
+        if len(self.shapes) == 1:  # a view that may be edited in place, as one of several may not
+            return (flat.view((*leading, *self.shapes[0])),)
         return tuple(
             part.view((*leading, *shape))
-            for part, shape in zip(torch.split(flat, self.sizes, dim=-1), self.shapes, strict=True)
+            for part, shape in zip(
+                torch.split(flat, list(self.sizes), dim=-1), self.shapes, strict=True
+            )
         )
 
     def nest(self, parts: tuple[Tensor, ...]) -> State:

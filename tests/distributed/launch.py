@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def torchrun(
-    module: str, size: int, folder: Path, *words: str, timeout: float = 150.0, backend: str = "gloo"
+    module: str, size: int, folder: Path, *words: str, timeout: float = 400.0, backend: str = "gloo"
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in so many processes of this machine; all are gone when this returns."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
