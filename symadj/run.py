@@ -378,7 +378,7 @@ class Call:
         if is_dense:  # the outputs are asked for later
             sharded.free()
         if recorder is not None and not recorder.is_needed:
-            solved = replace(solved, steps=[replace(step, carried=()) for step in solved.steps])
+            solved = replace(solved, steps=[step._replace(carried=()) for step in solved.steps])
         stats.nfe_forward = field.nfe
         if stored is not None and stored.failure is not None:
             stored.failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)

@@ -28,7 +28,7 @@ class Packing:
         this process's share, which is all that it integrates.
     spec : TreeSpec or None
         How the parts are nested in tuples, lists and dicts; None for a single tensor.
-    sizes : tuple of int
+    sizes : list of int
         Number of elements of each part.
     is_tuple : bool
         Whether the state is a tuple of tensors: the usual structure, and looked at often.
@@ -38,7 +38,7 @@ class Packing:
 
     shapes: tuple[torch.Size, ...]
     spec: pytree.TreeSpec | None
-    sizes: tuple[int, ...]
+    sizes: list[int]
     is_tuple: bool
     layouts: tuple[Layout, ...] | None = None
 
@@ -85,10 +85,15 @@ class Packing:
         return Packing(
             shapes,
             None if isinstance(y0, Tensor) else spec,
-            sizes=tuple(shape.numel() for shape in shapes),
+            sizes=[shape.numel() for shape in shapes],
             is_tuple=type(y0) is tuple and all(isinstance(part, Tensor) for part in y0),
             layouts=layouts,
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the caller's state is one tensor, all of it here."""
+        return self.spec is None and self.layouts is None
 
     @property
     def is_nested(self) -> bool:
@@ -114,7 +119,7 @@ class Packing:
         return self.join(parts)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Return one vector, shape (n,), of parts: a view where one part is all there is."""
+        """Return parts as one vector, shape (n,); a view where one part allows it."""
         if len(parts) == 1:
             return parts[0].reshape(-1)
         return torch.cat([part.reshape(-1) for part in parts])
@@ -140,9 +145,7 @@ class Packing:
             return (flat.view((*leading, *self.shapes[0])),)
         return tuple(
             part.view((*leading, *shape))
-            for part, shape in zip(
-                torch.split(flat, list(self.sizes), dim=-1), self.shapes, strict=True
-            )
+            for part, shape in zip(torch.split(flat, self.sizes, dim=-1), self.shapes, strict=True)
         )
 
     def nest(self, parts: tuple[Tensor, ...]) -> State:
@@ -177,6 +180,8 @@ class Packing:
         InvalidSlopeError
             If its structure or its shapes are not those of the state.
         """
+        if self.is_plain and isinstance(slope, Tensor) and slope.shape == self.shapes[0]:
+            return (slope,)
         is_alike = self.is_tuple and type(slope) is tuple and len(slope) == len(self.shapes)
         if is_alike and all(isinstance(part, Tensor) for part in slope):
             parts: Sequence[Any] = slope

@@ -19,14 +19,14 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     t : Tensor, shape ()
-    leaves : sequence of Tensor
+    leaves : tuple of Tensor
         The graph's leaves: the parts of the state in their shapes, or the flat state.
     slopes : sequence of Tensor
         What ``f`` returned, in the same form.
     """
 
     t: Tensor
-    leaves: Sequence[Tensor]
+    leaves: tuple[Tensor, ...]
     slopes: Sequence[Tensor]
 
 
@@ -107,6 +107,8 @@ class Pullback:
     def __call__(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled:
         """Evaluate ``f`` at ``(t, y)`` with a graph, and pull ``cotangent`` back through it.
 
+        To be called in grad mode, which is then entered once for many evaluations.
+
         Parameters
         ----------
         t : Tensor, shape ()
@@ -115,14 +117,17 @@ class Pullback:
         return self.pull(self.evaluate(t, y), cotangent)
 
     def evaluate(self, t: Tensor, y: Tensor) -> Evaluation:
-        """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned."""
-        packing = self.field.packing
+        """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned.
+
+        To be called in grad mode.
+        """
         # The parts in their shapes are the leaves: so the graph is that of f, and nothing else.
-        leaves = [part.requires_grad_() for part in packing.split(y.detach())]
-        t = t.detach().requires_grad_(self._want_time)
-        with torch.enable_grad():
-            slopes = self.field.evaluate(t, tuple(leaves))
-        return self._seen(Evaluation(t, leaves, slopes))
+        leaves = self.field.packing.split(y.detach() if y.requires_grad else y)
+        for leaf in leaves:
+            leaf.requires_grad_()
+        if self._want_time:
+            t = t.detach().requires_grad_()
+        return self._seen(Evaluation(t, leaves, self.field.evaluate(t, leaves)))
 
     def evaluate_flat(self, t: Tensor, y: Tensor) -> Evaluation:
         """Evaluate ``f`` as `evaluate` does, on the flat state, for what looks at it as a whole."""
@@ -130,7 +135,7 @@ class Pullback:
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
             slope = self.field(t, leaf)
-        return self._seen(Evaluation(t, [leaf], [slope]))
+        return self._seen(Evaluation(t, (leaf,), (slope,)))
 
     def _seen(self, evaluation: Evaluation) -> Evaluation:
         """Count an evaluation, and look at its graph if that is due."""
@@ -168,33 +173,45 @@ class Pullback:
         """Pull ``cotangent`` back through an evaluation, and free its graph."""
         self.num_calls += 1
         t, leaves, slopes = evaluation
-        flat = None
+        flat = time = None
         if self._want_time:
             flat = self.field.packing.join([slope.detach() for slope in slopes])
-        outputs, cotangents = [], []
-        for slope, part in zip(slopes, self._like(slopes, cotangent), strict=True):
-            if slope.requires_grad:
-                outputs.append(slope)
-                cotangents.append(part if part.dtype is slope.dtype else part.to(slope.dtype))
+        outputs, cotangents = self._differentiable(slopes, cotangent)
         if not outputs:
             return Pulled(None, None, flat)
-        times = (t,) if self._want_time else ()
-        pulled = vjp(outputs, cotangents, (*leaves, *times, *self._params))
-        num_leaves = len(leaves)
-        self._accumulate(pulled[num_leaves + len(times) :], is_batch(cotangent))
-        state = _joined(pulled[:num_leaves], leaves)
-        return Pulled(state, pulled[num_leaves] if self._want_time else None, flat)
+        if self._want_time:
+            time, *gradients = vjp(outputs, cotangents, (t, *self._params, *leaves))
+        else:
+            gradients = list(vjp(outputs, cotangents, (*self._params, *leaves)))
+        parts = gradients[-len(leaves) :]
+        self._accumulate(gradients, is_batch(cotangent))
+        return Pulled(_joined(parts, leaves), time, flat)
 
-    def _like(self, slopes: Sequence[Tensor], cotangent: Tensor) -> Sequence[Tensor]:
-        """Return a flat cotangent in the form of slopes."""
+    def _differentiable(
+        self, slopes: Sequence[Tensor], cotangent: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return those slopes through which a gradient flows, and their cotangents."""
         if len(slopes) == 1:
-            return (cotangent.view(slopes[0].shape),)
-        return self.field.packing.split(cotangent)
+            (slope,) = slopes
+            if not slope.requires_grad:
+                return (), ()
+            cotangent = cotangent.view(slope.shape)
+            if cotangent.dtype is not slope.dtype:
+                cotangent = cotangent.to(slope.dtype)
+            return (slope,), (cotangent,)
+        pairs = [
+            (slope, part.to(slope.dtype))
+            for slope, part in zip(slopes, self.field.packing.split(cotangent), strict=True)
+            if slope.requires_grad
+        ]
+        outputs, cotangents = zip(*pairs, strict=True) if pairs else ((), ())
+        return outputs, cotangents
 
     def _accumulate(self, gradients: Sequence[Tensor | None], are_batches: bool) -> None:
+        """Add what comes first among the gradients, one for each parameter, to the totals."""
         totals, contributions = [], []
-        for place, gradient in enumerate(gradients):
-            total = self.param_gradients[place]
+        for place, total in enumerate(self.param_gradients):
+            gradient = gradients[place]
             if gradient is None:
                 continue
             if total is None:

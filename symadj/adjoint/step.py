@@ -170,26 +170,23 @@ def adjoint_step(
         ``λ_n``.
     """
     weights, slopes = adjoint.weights, adjoint.slopes
-    for i in reversed(range(weights.num_stages)):
-        cotangent = torch.addmv(
-            adjoint_state, slopes.after[i], weights.a_column[i], beta=h * weights.b_numbers[i]
-        )
-        if inside is not None:
-            cotangent += inside.of_slope(i)
-        if handed_on is not None and i == 0:
-            cotangent += handed_on
-        pulled = adjoint.pull(
-            index,
-            weights.c_numbers[i],
-            h,
-            times[i],
-            stages.states[i],
-            cotangent,
-            stages.evaluations.pop(i, None),
-        )
-        if pulled is None:
-            slopes.rows[i].zero_()
-        else:
-            slopes.rows[i].copy_(pulled)
+    states, evaluations = stages
+    with torch.enable_grad():  # for the evaluations: nothing else here requires a gradient
+        for i in range(weights.num_stages - 1, -1, -1):
+            cotangent = torch.addmv(
+                adjoint_state, slopes.after[i], weights.a_column[i], beta=h * weights.b_numbers[i]
+            )
+            if inside is not None:
+                cotangent += inside.of_slope(i)
+            if handed_on is not None and i == 0:
+                cotangent += handed_on
+            evaluation = evaluations.pop(i) if i in evaluations else None
+            pulled = adjoint.pull(
+                index, weights.c_numbers[i], h, times[i], states[i], cotangent, evaluation
+            )
+            if pulled is None:
+                slopes.rows[i].zero_()
+            else:
+                slopes.rows[i].copy_(pulled)
     total = slopes.all.sum(0).add_(adjoint_state)
     return total if inside is None else total.add_(inside.cotangents.sum(0))

@@ -156,7 +156,8 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
         elif is_replayed:
             stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
         if inside is not None and pulls_end and y_next is not None:
-            pulled = adjoint.pull(index, 1.0, h, times[-1], y_next, inside.of_slope(-1))
+            with torch.enable_grad():
+                pulled = adjoint.pull(index, 1.0, h, times[-1], y_next, inside.of_slope(-1))
             if pulled is not None:
                 adjoint_state = adjoint_state + pulled
         if step.has_end_output:
@@ -221,7 +222,8 @@ def _replay(
             stage_state = slopes.advance(y, i, i)
             states.append(stage_state)
         if i >= first_graph:
-            evaluations[i] = pullback.evaluate(times[i], stage_state)
+            with torch.enable_grad():
+                evaluations[i] = pullback.evaluate(times[i], stage_state)
             made = [slope.detach() for slope in evaluations[i].slopes]
             slopes.put(i, field.packing.join(made))
         elif i + 1 < num_stages or needs_end:

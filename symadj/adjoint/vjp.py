@@ -4,8 +4,6 @@ A small network is done with its backward pass in the time that ``grad`` takes t
 arguments; and these have been looked at already.
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor
 from torch.autograd import Variable
 
@@ -13,15 +11,15 @@ _engine = Variable._execution_engine
 
 
 def vjp(
-    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor]
+    outputs: tuple[Tensor, ...], cotangents: tuple[Tensor, ...], inputs: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
     """Pull cotangents of outputs back to the inputs, and free the graph.
 
     Parameters
     ----------
-    outputs, cotangents : sequence of Tensor
+    outputs, cotangents : tuple of Tensor
         Each cotangent of the shape and dtype of its output; every output requires a gradient.
-    inputs : sequence of Tensor
+    inputs : tuple of Tensor
         Each requires a gradient.
 
     Returns
@@ -30,11 +28,11 @@ def vjp(
         One for each input; None where no output depends on it.
     """
     pulled: tuple[Tensor | None, ...] = _engine.run_backward(
-        tuple(outputs),
-        tuple(cotangents),
+        outputs,
+        cotangents,
         False,  # the graph is not kept
         False,  # and none is made of the products
-        tuple(inputs),
+        inputs,
         allow_unreachable=True,
         accumulate_grad=False,
     )

@@ -21,7 +21,7 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -36,8 +36,7 @@ Carry: TypeAlias = tuple[float, ...]
 """What a controller carries from step to step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A step that might be taken.
 
     Attributes

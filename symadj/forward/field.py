@@ -35,11 +35,12 @@ class Field:
         Called before each evaluation: it records, or brings back, what ``f`` carries.
     """
 
-    __slots__ = ("args", "before", "func", "inspector", "nfe", "packing")
+    __slots__ = ("_is_plain", "args", "before", "func", "inspector", "nfe", "packing")
 
     def __init__(self, func: VectorField, packing: Packing, args: tuple[Any, ...] = ()) -> None:
         self.func = func
         self.packing = packing
+        self._is_plain = packing.is_plain
         self.args = args
         self.nfe = 0
         self.inspector: Inspector | None = None
@@ -74,16 +75,21 @@ class Field:
         self.nfe += 1
         if self.before is not None:
             self.before()
-        versions = None if parts[0].is_inference() else [part._version for part in parts]
-        slopes = self.packing.parts_of_slope(self.func(t, self.packing.nest(parts), *self.args))
-        if versions is not None and [part._version for part in parts] != versions:
+        first = parts[0]  # the others, views of the same vector, have the same version
+        version = None if first.is_inference() else first._version
+        if self._is_plain:
+            slope = self.func(t, first, *self.args)
+        else:
+            slope = self.func(t, self.packing.nest(parts), *self.args)
+        if version is not None and first._version != version:
             raise InvalidSlopeError(
                 "f changed its state in place. The state belongs to the solver, which needs it as "
                 "it was: use y * 2 for y.mul_(2), or begin with y = y.clone()."
             )
-        dtype = parts[0].dtype
-        if any(slope.dtype is not dtype for slope in slopes):
-            slopes = [_converted(slope, dtype) for slope in slopes]
+        slopes = self.packing.parts_of_slope(slope)
+        for slope in slopes:
+            if slope.dtype is not first.dtype:
+                return [_converted(slope, first.dtype) for slope in slopes]
         return slopes
 
 

@@ -11,6 +11,7 @@ loses no digits by differences of states.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
@@ -119,11 +120,13 @@ def _column(thetas: Sequence[float], like: Tensor) -> Tensor:
     return theta.to(like.device, like.dtype)
 
 
+@lru_cache(maxsize=64)
 def linear(tableau: ButcherTableau) -> Interpolant:
     """Straight line from ``y_n`` to ``y_{n+1}``: torchdiffeq's default on a fixed grid."""
     return Interpolant([[float(x)] for x in tableau.weights], is_linear=True)
 
 
+@lru_cache(maxsize=64)
 def accurate(tableau: ButcherTableau) -> Interpolant:
     """The tableau's own interpolant, or the cubic of Hermite where that is of a low order.
 
@@ -136,6 +139,7 @@ def accurate(tableau: ButcherTableau) -> Interpolant:
     return Interpolant([[float(x) for x in row] for row in rows], is_linear=False)
 
 
+@lru_cache(maxsize=64)
 def dense(tableau: ButcherTableau) -> Interpolant:
     """The tableau's own interpolant.
 

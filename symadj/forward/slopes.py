@@ -75,7 +75,7 @@ class SlopeRows:
 
     def advance(self, y: Tensor, row: int, count: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""
-        return self.combine(row, count).add_(y)
+        return weighted_sum(self.k, self.weights.numbers[row], self._orders[row]).add_(y)
 
 
 class SlopeList:

@@ -1,9 +1,8 @@
 """The time loop: the only one, for fixed grids and error control alike."""
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -366,7 +365,8 @@ def _first_step(ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slo
 def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float, ...]:
     """Return where in the stretch the outputs from ``first`` on lie, as far as it reaches."""
     thetas = []
-    for time in itertools.islice(times, first, None):
+    for index in range(first, len(times)):
+        time = times[index]
         if (time - stretch.t1) * stretch.h > 0:
             break
         theta = (time - stretch.t0) / (stretch.t1 - stretch.t0)
@@ -387,7 +387,7 @@ def place_outputs(times: Sequence[float], steps: Sequence[Step]) -> list[Step]:
     placed, first = [], 1
     for step in steps:
         thetas = _thetas(times, first, step.stretch)
-        placed.append(replace(step, first_output=first, thetas=thetas))
+        placed.append(step._replace(first_output=first, thetas=thetas))
         first += len(thetas)
     return placed
 

@@ -21,6 +21,11 @@ Order: TypeAlias = tuple[tuple[int, ...], ...]
 VECTOR_LENGTHS = (4, 8, 16)
 """Numbers that a processor may hold in one register."""
 
+ONE = {
+    dtype: torch.ones((), dtype=dtype, device="cpu")
+    for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128)
+}
+
 NUM_TRIED = 1003
 """Numbers on which an order is tried; no multiple of a register's length."""
 
@@ -36,15 +41,16 @@ def weighted_sum(slopes: Sequence[Tensor], weights: Sequence[float], order: Orde
     order : Order
         Of those that count: at least one.
     """
-    one = _one(slopes[0].dtype, slopes[0].device)
+    one = ONE[slopes[0].dtype]
     total: Tensor | None = None
-    for first, *others in order:
-        if total is not None and not others:
+    for group in order:
+        first = group[0]
+        if total is not None and len(group) == 1:
+            # Not add(alpha=...), which does not round the product; this does, times one.
             total.addcmul_(slopes[first], one, value=weights[first])
             continue
         part = torch.mul(slopes[first], weights[first])
-        for i in others:
-            # Not add(alpha=...), which does not round the product; this does, times one.
+        for i in group[1:]:
             part.addcmul_(slopes[i], one, value=weights[i])
         total = part if total is None else total.add_(part)
     if total is None:
@@ -72,7 +78,7 @@ def summation_order(num_terms: int, dtype: torch.dtype, device: torch.device) ->
         None where the sum is to be left to torch, because no order gives the same bits, or the
         device is no CPU.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or dtype not in ONE:
         return None
     for order in _candidates(num_terms):
         if _agrees(order, num_terms, dtype):
@@ -109,9 +115,3 @@ def _agrees(order: Order, num_terms: int, dtype: torch.dtype) -> bool:
     return torch.equal(
         weighted_sum(matrix.T.contiguous().unbind(), weights.tolist(), order), wanted
     )
-
-
-@lru_cache(maxsize=16)
-def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.ones((), dtype=dtype, device=device)

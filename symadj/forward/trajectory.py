@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +17,7 @@ def time_tensor(t: float, device: torch.device) -> Tensor:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """The piece of the time axis that one step covers, and how ``f`` is asked at its ends.
 
     Attributes
@@ -39,8 +39,7 @@ class Stretch:
     end_side: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One accepted step: all that is needed to take it again, to the bit.
 
     Attributes

@@ -42,7 +42,8 @@ def plain(x: Tensor) -> Tensor:
 
 def largest(x: Tensor) -> Tensor:
     """Return a number, or the largest of those of a batch; not finite if one of them is not."""
-    return plain(x).max()
+    x = plain(x)
+    return x.max() if x.ndim else x
 
 
 @contextmanager

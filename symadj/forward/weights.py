@@ -141,16 +141,25 @@ class Clock:
         self._dtype = y.dtype.to_real()
         self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
         self._is_end = self._nodes == 1.0
+        self._shifts: dict[tuple[float, float], Tensor] = {}
 
     def __call__(self, stretch: Stretch) -> tuple[Tensor, ...]:
         """Return the time of each slope of a step, the end slope's last, each of shape ()."""
         times = torch.mul(self._nodes, stretch.h).add_(stretch.t0)
         times.masked_fill_(self._is_end, stretch.t1)
-        times = times.to(self._dtype)
+        if times.dtype is not self._dtype:
+            times = times.to(self._dtype)
         if stretch.first_side or stretch.end_side:
             direction = math.copysign(1.0, stretch.h)
-            shift = self._is_end.to(self._dtype).mul_(stretch.end_side * direction)
-            shift[0] = stretch.first_side * direction
             # nextafter(t, t) is t: where there is no shift the time stays as it is.
-            times = torch.nextafter(times, shift.add_(times))
+            shift = self._shift(stretch.first_side * direction, stretch.end_side * direction)
+            times = torch.nextafter(times, times + shift)
         return times.unbind()
+
+    def _shift(self, first: float, end: float) -> Tensor:
+        """Return the direction in which each time is moved to the next number, 0 for none."""
+        if (first, end) not in self._shifts:
+            shift = self._is_end.to(self._dtype).mul_(end)
+            shift[0] = first
+            self._shifts[first, end] = shift
+        return self._shifts[first, end]

@@ -23,6 +23,7 @@ are 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 Number = Fraction | float
 """A coefficient: an exact `~fractions.Fraction`, one with more digits than a float, or a float."""
@@ -48,7 +49,7 @@ def _differ(left: Number, right: Number) -> bool:
     return not abs(float(left - right)) <= COEFFICIENT_TOLERANCE  # "not": a NaN differs too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # so that hashing is by identity: fast
+@dataclass(frozen=True, kw_only=True, eq=False)  # so that hashing is by identity: fast
 class ButcherTableau:
     """Coefficients of a Runge-Kutta method with `num_stages` stages.
 
@@ -125,24 +126,24 @@ class ButcherTableau:
         """Number of stages, s."""
         return len(self.b)
 
-    @property
+    @cached_property
     def is_explicit(self) -> bool:
         """Whether every slope is made of earlier ones."""
         return len(self.a[0]) == 0
 
-    @property
+    @cached_property
     def is_diagonally_implicit(self) -> bool:
         """Whether it is implicit, but the stages can be solved for one after the other."""
         return not self.is_explicit and not any(any(row[i + 1 :]) for i, row in enumerate(self.a))
 
-    @property
+    @cached_property
     def is_stiffly_accurate(self) -> bool:
         """Whether the last stage state is ``y_{n+1}``: the last row of ``a`` is ``b``."""
         # Then c[-1] is 1 too, for the row sums to the node and b to 1.
         last = self.a[-1]
         return (*last, *(Fraction(0),) * (self.num_stages - len(last))) == self.b
 
-    @property
+    @cached_property
     def is_fsal(self) -> bool:
         """Whether the last stage is evaluated at ``(t_{n+1}, y_{n+1})``: first same as last.
 
@@ -155,7 +156,7 @@ class ButcherTableau:
         """Whether the tableau estimates its error."""
         return self.b_hat is not None
 
-    @property
+    @cached_property
     def num_evaluations(self) -> int:
         """Evaluations of ``f`` that an accepted step costs when the end slope is handed on.
 
@@ -168,7 +169,7 @@ class ButcherTableau:
         """Rows of ``a`` for the own stages, length `num_evaluations`."""
         return self.a[: self.num_evaluations]
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Number, ...]:
         """``c`` of the own stages, then 1 for the end slope."""
         return (*self.c[: self.num_evaluations], Fraction(1))
