@@ -111,7 +111,7 @@ def test_a_budget_is_kept_or_refused(case, tmp_path):
     ("arguments", "shares"),
     [
         ({"method": "midpoint", "options": {"step_size": 0.0005}}, (0.5, 0.36)),
-        ({"options": {"first_step": 0.002, "min_step": 0.002, "max_step": 0.002}}, (0.3, 0.24)),
+        ({"options": {"first_step": 0.002, "min_step": 0.002, "max_step": 0.002}}, (0.34, 0.3)),
     ],
     ids=["grid", "adaptive"],
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from symadj.adjoint.footprint import Differentiated, Footprint, footprint_of
+from symadj.adjoint.sweep import SMALL_STATE_BYTES
 from symadj.errors import InvalidInputError, UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.summation import summation_order
@@ -148,8 +149,10 @@ class Costs:
         collecting = (2 + self.is_nested) * cotangents
         # y, that of the step after, the adjoint state, a cotangent, what was pulled back before.
         sweep = (self.num_stages + 5 + self.is_interpolated) * n
-        replay = self.slopes_bytes + use.evaluation_bytes + n if is_replayed else 0
-        transpose = use.vjp_bytes + n
+        replay = use.evaluation_bytes + 2 * n if is_replayed else 0
+        transpose = use.vjp_bytes + 2 * n
+        if is_replayed and n <= SMALL_STATE_BYTES:
+            sweep += (self.num_stages - 1) * n
         if graphs > 1:
             replay += graphs * (use.graph_bytes + n) + use.vjp_bytes - use.graph_bytes
             transpose += (graphs - 1) * (use.graph_bytes + n)

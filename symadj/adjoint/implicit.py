@@ -79,8 +79,8 @@ def implicit_adjoint_step(
     StageSolveError
         If the linear system cannot be solved to rounding.
     """
-    s, all_slopes = adjoint.weights.num_stages, adjoint.slopes.all
-    stage_states = stages.states
+    s, all_slopes = adjoint.weights.num_stages, adjoint.slopes.columns.T
+    stage_states = [stages.states[i] for i in range(s)]
     coupling = adjoint.weights.rows[:s, :s].T  # h a_ji
     load = partial(_load, adjoint, h, adjoint_state, inside, handed_on)
     stage = _Stage(adjoint, index, h)
@@ -156,7 +156,7 @@ class _Stage:
         own_weight : Tensor, shape ()
             ``h a_ii``.
         """
-        row = self._adjoint.slopes.rows[i]
+        row = self._adjoint.slopes.each[i]
         evaluation = self._adjoint.pullback.evaluate_flat(t, y)
         if self._adjoint.tableau.a[i][i] == 0:
             pulled = self.collect(i, evaluation, cotangent)
@@ -172,12 +172,10 @@ class _Stage:
         torch.div(solved - cotangent, own_weight, out=row)
 
     def collect(self, i: int, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
-        """Pull the final ``μ_i`` back: see `StepAdjoint.pull`."""
+        """Pull the final ``μ_i`` back: see `StepAdjoint.collect`."""
         pulled = self._adjoint.pullback.pull(evaluation, cotangent)
-        if self._adjoint.time_gradient is not None:
-            node = float(self._adjoint.tableau.c[i])
-            self._adjoint.time_gradient.add_stage(self._index, node, self._h, pulled, cotangent)
-        return pulled.state
+        node = self._adjoint.weights.c_numbers[i]
+        return self._adjoint.collect(self._index, node, self._h, pulled, cotangent)
 
 
 class _UnsolvedError(Exception):

@@ -13,12 +13,12 @@ Matsubara, Miyatake & Yaguchi, NeurIPS 2021, arXiv:2102.09750).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from symadj.adjoint.pullback import Evaluation, Pullback
+from symadj.adjoint.pullback import Evaluation, Pullback, Pulled
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
@@ -43,40 +43,51 @@ class OutputCotangents:
         return torch.mv(self.cotangents.T, self.weights[:, i])
 
 
+class StageStates(Protocol):
+    """The states of a step's stages, asked for from the last to the first."""
+
+    def __getitem__(self, i: int, /) -> Tensor:
+        """Return ``Y_i``, shape (n,)."""
+
+
 class Stages(NamedTuple):
     """The stages of a step, to be transposed.
 
     Attributes
     ----------
-    states : sequence of Tensor, shape (n,)
+    states : StageStates
         ``Y_0 .. Y_{s-1}``.
     evaluations : dict of int to Evaluation
         Those stages that were evaluated with a graph already; taken out as they are used.
     """
 
-    states: Sequence[Tensor]
+    states: StageStates
     evaluations: dict[int, Evaluation] = {}  # noqa: RUF012 - nothing is put in
 
 
 class AdjointSlopes:
-    """What the stages of one step hand on to the adjoint state, one above the other.
+    """What the stages of one step hand on to the adjoint state, side by side.
+
+    Parameters
+    ----------
+    columns : Tensor, shape (n, s)
+        Where it is written to.
 
     Attributes
     ----------
-    all : Tensor, shape (s, n)
-        Row ``i`` is ``ℓ_i``.
-    rows : tuple of Tensor, shape (n,)
-        Views of its rows.
+    columns : Tensor, shape (n, s)
+    each : tuple of Tensor, shape (n,)
+        ``ℓ_i``: views of the columns.
     after : list of Tensor, shape (n, s - 1 - i)
-        ``ℓ_{i+1} .. ℓ_{s-1}`` as columns, views too.
+        ``ℓ_{i+1} .. ℓ_{s-1}``, views too.
     """
 
-    __slots__ = ("after", "all", "rows")
+    __slots__ = ("after", "columns", "each")
 
-    def __init__(self, y: Tensor, num_stages: int) -> None:
-        self.all = y.new_empty(num_stages, y.numel())
-        self.rows = self.all.unbind()
-        self.after = [self.all[i + 1 :].T for i in range(num_stages)]
+    def __init__(self, columns: Tensor) -> None:
+        self.columns = columns
+        self.each = columns.unbind(1)
+        self.after = [columns[:, i + 1 :] for i in range(columns.shape[1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +110,10 @@ class StepAdjoint:
     pullback: Pullback
     time_gradient: TimeGradient | None
 
-    def pull(
-        self,
-        index: int,
-        node: float,
-        h: float,
-        t: Tensor,
-        y: Tensor,
-        cotangent: Tensor,
-        evaluation: Evaluation | None = None,
+    def collect(
+        self, index: int, node: float, h: float, pulled: Pulled, cotangent: Tensor
     ) -> Tensor | None:
-        """Return ``ℓ = (∂f/∂y)ᵀ μ`` of one slope, or None for zero; its gradients are collected.
+        """Return ``ℓ = (∂f/∂y)ᵀ μ`` of one slope, or None for zero, once time has its share.
 
         Parameters
         ----------
@@ -119,16 +123,11 @@ class StepAdjoint:
             Its ``c_i``.
         h : float
             The step's size.
-        t : Tensor, shape ()
-        y, cotangent : Tensor, shape (n,)
-            Where ``f`` was evaluated, and ``μ``.
-        evaluation : Evaluation, optional
-            That evaluation, if its graph is there.
+        pulled : Pulled
+            What the slope's cotangent was pulled back to.
+        cotangent : Tensor, shape (n,)
+            That cotangent, ``μ``.
         """
-        if evaluation is None:
-            pulled = self.pullback(t, y, cotangent)
-        else:
-            pulled = self.pullback.pull(evaluation, cotangent)
         if self.time_gradient is not None:
             self.time_gradient.add_stage(index, node, h, pulled, cotangent)
         return pulled.state
@@ -169,7 +168,7 @@ def adjoint_step(
     Tensor, shape (n,)
         ``λ_n``.
     """
-    weights, slopes = adjoint.weights, adjoint.slopes
+    weights, slopes, pullback = adjoint.weights, adjoint.slopes, adjoint.pullback
     states, evaluations = stages
     with torch.enable_grad():  # for the evaluations: nothing else here requires a gradient
         for i in range(weights.num_stages - 1, -1, -1):
@@ -180,13 +179,15 @@ def adjoint_step(
                 cotangent += inside.of_slope(i)
             if handed_on is not None and i == 0:
                 cotangent += handed_on
-            evaluation = evaluations.pop(i) if i in evaluations else None
-            pulled = adjoint.pull(
-                index, weights.c_numbers[i], h, times[i], states[i], cotangent, evaluation
-            )
-            if pulled is None:
-                slopes.rows[i].zero_()
+            if i in evaluations:
+                pulled = pullback.pull(evaluations.pop(i), cotangent)
             else:
-                slopes.rows[i].copy_(pulled)
-    total = slopes.all.sum(0).add_(adjoint_state)
+                pulled = pullback(times[i], states[i], cotangent)
+            state = adjoint.collect(index, weights.c_numbers[i], h, pulled, cotangent)
+            if state is None:
+                slopes.each[i].zero_()
+            else:
+                slopes.each[i].copy_(state)
+            del pulled, state  # before the next is made
+    total = slopes.columns.sum(1).add_(adjoint_state)
     return total if inside is None else total.add_(inside.cotangents.sum(0))

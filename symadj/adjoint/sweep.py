@@ -19,11 +19,14 @@ from symadj.adjoint.step import (
 from symadj.adjoint.times import TimeGradient, output_time_gradient
 from symadj.forward.carried import Replayer
 from symadj.forward.implicit import solve_stages
-from symadj.forward.slopes import make_slopes
+from symadj.forward.slopes import SlopeColumns, SlopeRows, make_stage_slopes
 from symadj.forward.solve import Integration
 from symadj.forward.trajectory import Stats, Step, StepGrid, anchors
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
+
+SMALL_STATE_BYTES = 4096
+"""States up to this size are kept where they could be made again: that takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Gradients:
     knots: Tensor | None
 
 
-def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
+def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in one piece
     ivp: Integration,
     steps: StepGrid,
     kept: KeptStates,
@@ -114,7 +117,11 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
         time_gradient = TimeGradient(
             knots, cotangents, anchors(steps, has_grid=ivp.step_sizes.has_grid)
         )
-    slopes = AdjointSlopes(cotangents[0], weights.num_stages)
+    stage_slopes = make_stage_slopes(y0, weights, weights.num_stages)
+    columns = stage_slopes.columns
+    if is_batch(cotangents):
+        columns = cotangents.new_empty(weights.num_stages, y0.numel()).T
+    slopes = AdjointSlopes(columns)
     adjoint = StepAdjoint(ivp.tableau, weights, slopes, pullback, time_gradient)
 
     explicit = ivp.tableau.is_explicit
@@ -126,7 +133,7 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
         step, h = steps[index], steps[index].stretch.h
         y, *others = kept.of_step(index)
         stages = Stages((y, *others) if explicit else others)
-        is_replayed = len(stages.states) < weights.num_stages
+        is_replayed = len(others) + explicit < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         times = clock(step.stretch)
         pullback.looks = True
@@ -148,7 +155,7 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
                 weights,
                 y,
                 times,
-                slopes.rows,
+                stage_slopes,
                 graphs=graphs,
                 y_next=y_next,
                 want_end=pulls_end,
@@ -156,10 +163,13 @@ def adjoint_sweep(  # noqa: PLR0915 - the backward pass, to be read in one piece
         elif is_replayed:
             stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
         if inside is not None and pulls_end and y_next is not None:
+            cotangent = inside.of_slope(-1)
             with torch.enable_grad():
-                pulled = adjoint.pull(index, 1.0, h, times[-1], y_next, inside.of_slope(-1))
-            if pulled is not None:
-                adjoint_state = adjoint_state + pulled
+                pulled = pullback(times[-1], y_next, cotangent)
+            state = adjoint.collect(index, 1.0, h, pulled, cotangent)
+            if state is not None:
+                adjoint_state = adjoint_state + state
+            del cotangent, pulled, state
         if step.has_end_output:
             adjoint_state = adjoint_state + cotangents[step.outputs.stop - 1]
         handed_on = None
@@ -192,34 +202,27 @@ def _replay(
     weights: Weights,
     y: Tensor,
     times: Sequence[Tensor],
-    rows: Sequence[Tensor],
+    slopes: SlopeColumns | SlopeRows,
     *,
     graphs: int,
     y_next: Tensor | None,
     want_end: bool,
 ) -> tuple[Stages, Tensor | None]:
-    """Make the stage states of a step again, in the rows that will hold what becomes of them.
+    """Make the slopes of a step again, where what becomes of them will be written.
 
-    The adjoint step is done with ``Y_i`` when it writes ``ℓ_i``: one buffer is enough for both. The
-    slopes are gone when this returns, before the first graph is made; unless more than one graph is
-    wanted: then the last stages are evaluated with theirs at once, and their states lie by
-    themselves.
+    The adjoint step goes down the stages. Its ``ℓ_i`` takes the place of ``k_i``, which no stage
+    state before needs: so these are made of the slopes a second time, when they are asked for,
+    unless they are small. If more than one graph is wanted, the last stages are evaluated with
+    theirs at once.
     """
     num_stages, field = weights.num_stages, pullback.field
     first_graph = num_stages - graphs if graphs > 1 else num_stages
-    if is_batch(rows[0]):
-        rows = [torch.empty_like(y) for _ in rows]
     needs_end = want_end and y_next is None
     evaluations: dict[int, Evaluation] = {}
     states = [y]
-    slopes = make_slopes(y, weights)
     for i in range(num_stages):
-        stage_state = y
-        if i and i < first_graph:
-            states.append(rows[i].copy_(slopes.advance(y, i, i)))
-            stage_state = rows[i]
-        elif i:
-            stage_state = slopes.advance(y, i, i)
+        stage_state = y if i == 0 else slopes.advance(y, i, i)
+        if i and y.nbytes <= SMALL_STATE_BYTES:
             states.append(stage_state)
         if i >= first_graph:
             with torch.enable_grad():
@@ -230,7 +233,19 @@ def _replay(
             slopes.put(i, field(times[i], stage_state))
     if needs_end:
         y_next = slopes.advance(y, weights.b, num_stages)
-    return Stages(states, evaluations), y_next
+    is_small = len(states) == num_stages
+    return Stages(states if is_small else _StatesAgain(y, slopes), evaluations), y_next
+
+
+class _StatesAgain:
+    """Stage states of a step whose slopes before each are there."""
+
+    def __init__(self, y: Tensor, slopes: SlopeColumns | SlopeRows) -> None:
+        self._y = y
+        self._slopes = slopes
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self._y if i == 0 else self._slopes.advance(self._y, i, i)
 
 
 def _output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:

@@ -17,16 +17,18 @@ class SlopeColumns:
     ----------
     k : sequence of Tensor, shape (n,)
         The slopes ``k_0 .. k_{s-1}``, then the end slope.
+    columns : Tensor, shape (n, s + 1)
+        They again, as a matrix.
     weights : Weights
         The weights of the sums.
     """
 
-    __slots__ = ("_all", "k", "weights")
+    __slots__ = ("columns", "k", "weights")
 
-    def __init__(self, y: Tensor, weights: Weights) -> None:
+    def __init__(self, y: Tensor, weights: Weights, num_slopes: int) -> None:
         self.weights = weights
-        self._all = y.new_empty(y.numel(), weights.num_stages + 1)
-        self.k: Sequence[Tensor] = self._all.unbind(1)
+        self.columns = y.new_empty(y.numel(), num_slopes)
+        self.k: Sequence[Tensor] = self.columns.unbind(1)
 
     def combine(self, row: int, count: int) -> Tensor:
         """Return the sum of the first ``count`` slopes, weighted; shape (n,).
@@ -38,7 +40,7 @@ class SlopeColumns:
         count : int
             Slopes from this on may not have been made yet.
         """
-        return torch.sum(self._all[:, :count] * self.weights.rows[row, :count], dim=-1)
+        return torch.sum(self.columns[:, :count] * self.weights.rows[row, :count], dim=-1)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""
@@ -55,12 +57,16 @@ class SlopeRows:
     Its interface is that of `SlopeColumns`.
     """
 
-    __slots__ = ("_orders", "k", "weights")
+    __slots__ = ("_orders", "columns", "k", "weights")
 
-    def __init__(self, y: Tensor, weights: Weights, orders: Sequence[Order]) -> None:
+    def __init__(
+        self, y: Tensor, weights: Weights, num_slopes: int, orders: Sequence[Order]
+    ) -> None:
         self.weights = weights
         self._orders = orders
-        self.k: Sequence[Tensor] = y.new_empty(weights.num_stages + 1, y.numel()).unbind()
+        rows = y.new_empty(num_slopes, y.numel())
+        self.columns = rows.T
+        self.k: Sequence[Tensor] = rows.unbind()
 
     def combine(self, row: int, count: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
@@ -112,6 +118,11 @@ def make_slopes(y: Tensor, weights: Weights) -> Slopes:
     """Return a buffer for the slopes of steps from states like ``y``."""
     if is_transformed():
         return SlopeList(weights)
+    return make_stage_slopes(y, weights, weights.num_stages + 1)
+
+
+def make_stage_slopes(y: Tensor, weights: Weights, num_slopes: int) -> SlopeColumns | SlopeRows:
+    """Return a buffer for so many slopes, the end slope last if it is to be one of them."""
     if weights.orders is None:
-        return SlopeColumns(y, weights)
-    return SlopeRows(y, weights, weights.orders)
+        return SlopeColumns(y, weights, num_slopes)
+    return SlopeRows(y, weights, num_slopes, weights.orders)

@@ -165,21 +165,21 @@ class Trajectory:
         """Return the gradients of ``λᵀ y_N`` by y_0, the parameters, and the grid."""
         weights = Weights(self.tableau, self.y0)
         pullback = Pullback(self.field, tuple(self.f.parameters()), want_time=True)
-        slopes = AdjointSlopes(self.y0, weights.num_stages)
+        slopes = AdjointSlopes(self.y0.new_empty(weights.num_stages, self.y0.numel()).T)
         hangs_on = [(n, n + 1) for n in range(len(self.solutions))]
         time_gradient = TimeGradient(self.grid, self.grid, hangs_on)
         adjoint = StepAdjoint(self.tableau, weights, slopes, pullback, time_gradient)
         adjoint_states = [adjoint_state]
         for n in reversed(range(len(self.solutions))):
             weights.scale(self.size(n))
-            for row, state in zip(slopes.rows, self.solutions[n].stage_states, strict=True):
+            for row, state in zip(slopes.each, self.solutions[n].stage_states, strict=True):
                 row.copy_(state)  # as where stages are replayed into the rows
             adjoint_state = implicit_adjoint_step(
                 adjoint,
                 n,
                 self.size(n),
                 self.times(n),
-                Stages(slopes.rows),
+                Stages(slopes.each),
                 adjoint_state,
                 inside,
                 handed_on,

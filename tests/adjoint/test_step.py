@@ -46,7 +46,7 @@ def transposed(tableau, network, y, stages, adjoint_state, inside=None):
     weights = Weights(tableau, y)
     weights.scale(STEP_SIZE)
     pullback = Pullback(field, tuple(network.parameters()), want_time=False)
-    slopes = AdjointSlopes(y, weights.num_stages)
+    slopes = AdjointSlopes(y.new_empty(weights.num_stages, y.numel()).T)
     adjoint = StepAdjoint(tableau, weights, slopes, pullback, None)
     times = [torch.tensor(float(c) * STEP_SIZE, dtype=y.dtype) for c in tableau.nodes]
     result = adjoint_step(
