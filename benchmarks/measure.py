@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cases import Case
+from .cases import KNOWN_FAILURES, Case
 from .discretization import Discretization
 from .environment import counts_instructions, selected_device, selected_num_threads
-from .gradient import flatten, forward, relative_error
+from .fairness import ERROR_MARGIN, Work, may_be_compared
+from .gradient import flat_gradient, flatten, forward, relative_error
 from .groups import Group, grouped
 from .measurement import METER_UNITS, Measurement
+from .memory_limit import limited_memory
 from .meters import (
     CountingField,
     PeakBytes,
@@ -28,7 +33,15 @@ from .meters import (
     joules,
     peak_bytes,
 )
-from .methods import BASELINE, DEFAULT_CHECKPOINTS, METHODS, MethodUnavailableError, Solve
+from .methods import (
+    BASELINE,
+    DEFAULT_CHECKPOINTS,
+    METHODS,
+    MethodUnavailableError,
+    MissingPackageError,
+    Solve,
+)
+from .outcomes import Code, ErrorNotReachedError, is_out_of_memory
 from .problems import PROBLEMS, ProblemInstance
 from .references import step_gradient, true_gradient
 from .sizes import selected_size_set
@@ -36,6 +49,9 @@ from .timing import Effort, Seconds, interleaved_rounds, median_interval, settle
 
 DTYPE = torch.float32
 NAN = float("nan")
+MAX_OWN_STEPS = 5_000  # of a method that takes its own until it reaches the baseline's error
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,7 +148,34 @@ def prepare(case: Case) -> Run:
 
 def _prepare(case: Case, instance: ProblemInstance, device: torch.device) -> Run:
     solve = METHODS[case.method].solver(case.checkpoints)
-    return Run(case, instance, solve, case.discretization(instance), device)
+    run = Run(case, instance, solve, case.discretization(instance), device)
+    return run if METHODS[case.method].calibrate is None else _calibrated(run)
+
+
+def _calibrated(run: Run) -> Run:
+    """Give a method with steps of its own as few as reach the baseline's gradient error.
+
+    Raises
+    ------
+    ErrorNotReachedError
+        If it takes too many.
+    """
+    calibrate = METHODS[run.case.method].calibrate
+    assert calibrate is not None
+    truth = _true_gradient(run.case.problem, run.case.size, run.device)
+    target = ERROR_MARGIN * _baseline_error(_baseline_of(run.case), run.device)
+    duration = float(run.instance.t[-1] - run.instance.t[0])
+    step_size, error = duration / 8, math.inf
+    while duration / step_size <= MAX_OWN_STEPS:
+        how = calibrate(run.how, step_size)
+        error = relative_error(flat_gradient(run.instance, run.solve, how), truth)
+        if error <= target:
+            return replace(run, how=how)
+        step_size *= 0.5**0.5
+    raise ErrorNotReachedError(
+        f"{run.case.method} comes to a gradient error of {error:.1e} with {MAX_OWN_STEPS} steps; "
+        f"the baseline's is {target / ERROR_MARGIN:.1e}"
+    )
 
 
 @dataclass(frozen=True)
@@ -141,6 +184,7 @@ class _Figures:
 
     peak: PeakBytes
     counts: CountingField
+    first_call_seconds: float
     num_operations: int
     num_instructions: float
     joules: float
@@ -156,7 +200,7 @@ def _measure_group(
     announce: Callable[[Case], None] = lambda _: None,
 ) -> dict[Case, Outcome]:
     """Measure cases that take turns; the baseline always does, be it among them or not."""
-    baseline = replace(cases[0], method=BASELINE, checkpoints=DEFAULT_CHECKPOINTS)
+    baseline = _baseline_of(cases[0])
     instance = PROBLEMS[baseline.problem].build(baseline.size, DTYPE, device)
     figures: dict[Case, _Figures] = {}
     clocks: dict[Case, Callable[[], tuple[float, ...]]] = {}
@@ -169,22 +213,74 @@ def _measure_group(
             continue
         announce(case)
         try:
-            run = _prepare(case, instance, device)
-            figures[case] = _figures(run)
+            with limited_memory():
+                run = _prepare(case, instance, device)
+                figures[case] = _figures(run)
             clocks[case] = partial(_announced, announce, run)
-        except Exception:  # whatever a method under test raises is its result
-            unmeasured[case] = Failure(traceback.format_exc())
+        except Exception as error:  # whatever a method under test raises is its result
+            unmeasured[case] = _unmeasured(case, error)
     seconds: dict[Case, Seconds] = {}
     for case, rounds in interleaved_rounds(clocks, effort).items():
         if isinstance(rounds, Exception):
-            unmeasured[case] = Failure("".join(traceback.format_exception(rounds)))
+            unmeasured[case] = _unmeasured(case, rounds)
         else:
             seconds[case] = rounds
     return {
         case: unmeasured.get(case)
-        or _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size)
+        or _compared(
+            _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size),
+            figures[case],
+            figures.get(baseline),
+        )
         for case in cases
     }
+
+
+def _baseline_of(case: Case) -> Case:
+    return replace(case, method=BASELINE, checkpoints=DEFAULT_CHECKPOINTS)
+
+
+def _unmeasured(case: Case, error: Exception) -> Outcome:
+    """Say why a case has no figures: by a code where that is no fault to be looked into."""
+    if isinstance(error, MissingPackageError):
+        code = Code.NOT_INSTALLED
+    elif isinstance(error, MethodUnavailableError):
+        code = Code.NOT_OFFERED
+    elif isinstance(error, ErrorNotReachedError):
+        code = Code.ERROR_NOT_REACHED
+    elif is_out_of_memory(error):
+        code = Code.OUT_OF_MEMORY
+    elif (case.problem, case.method) in KNOWN_FAILURES:
+        code = Code.KNOWN_FAILURE
+    else:
+        return Failure("".join(traceback.format_exception(error)))
+    LOG.warning("%s, %s: %s (%s)", case.problem, case.method, code.name, str(error)[:300])
+    return Measurement(**dict.fromkeys(METER_UNITS, NAN) | {"outcome": float(code)})
+
+
+def _compared(own: Measurement, figures: _Figures, base: _Figures | None) -> Measurement:
+    """Withhold the ratio of unequal work; the figures themselves stay."""
+    if base is None or may_be_compared(_work(figures), _work(base)):
+        return own
+    return replace(
+        own,
+        wall_ratio=NAN,
+        wall_ratio_low=NAN,
+        wall_ratio_high=NAN,
+        outcome=float(Code.UNEQUAL_WORK),
+    )
+
+
+def _work(figures: _Figures) -> Work:
+    return Work(*_num_steps(figures.counts), figures.error)
+
+
+def _num_steps(counts: CountingField) -> tuple[float, float]:
+    """Return the steps accepted and rejected, NaN where neither field nor solver tells."""
+    if counts.accepted_steps:
+        return float(len(counts.accepted_steps)), float(counts.num_rejected)
+    told = [getattr(counts.stats, name, NAN) for name in ("num_accepted", "num_rejected")]
+    return float(told[0]), float(told[1])
 
 
 def _announced(announce: Callable[[Case], None], run: Run) -> tuple[float, ...]:
@@ -199,18 +295,20 @@ def _left_out(case: Case) -> Measurement:
 
 
 def _figures(run: Run) -> _Figures:
-    run.gradient()  # a first call fills caches that are none of the case's business
+    start = time.perf_counter()
+    run.gradient()  # a first call compiles and fills caches: none of the other figures' business
+    first_call_seconds = time.perf_counter() - start
     counts, gradient = run.counted()
-    steps = tuple(counts.accepted_steps) if isinstance(run.case.steps, str) else ()
+    error = step_error = NAN
     try:
-        truth = _true_gradient(run.case.problem, run.case.size, run.device)
-        step_truth = _step_gradient(replace(run.case, method=BASELINE), steps, run.device)
-    except MethodUnavailableError:  # without the baseline there is nothing to be held against
-        error = step_error = NAN
-    else:
-        error = relative_error(gradient, truth)
-        step_error = relative_error(gradient, step_truth)
+        error = relative_error(
+            gradient, _true_gradient(run.case.problem, run.case.size, run.device)
+        )
+        step_error = _step_error(run, counts, gradient)
+    except MissingPackageError:
+        pass  # without the baseline there is nothing to be held against
     return _Figures(
+        first_call_seconds=first_call_seconds,
         peak=peak_bytes(run.gradient, run.device),
         counts=counts,
         num_operations=count_operations(run.gradient),
@@ -219,6 +317,15 @@ def _figures(run: Run) -> _Figures:
         error=error,
         step_error=step_error,
     )
+
+
+def _step_error(run: Run, counts: CountingField, gradient: Tensor) -> float:
+    """Return the error against the gradient of the steps taken; NaN where they are not known."""
+    is_adaptive = isinstance(run.case.steps, str)
+    steps = tuple(counts.accepted_steps) if is_adaptive else ()
+    if METHODS[run.case.method].calibrate is not None or (is_adaptive and not steps):
+        return NAN
+    return relative_error(gradient, _step_gradient(_baseline_of(run.case), steps, run.device))
 
 
 def _instructions(case: Case) -> float:
@@ -240,6 +347,14 @@ def _true_gradient(problem: str, size: str, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=2)
+def _baseline_error(case: Case, device: torch.device) -> float:
+    instance = PROBLEMS[case.problem].build(case.size, DTYPE, device)
+    solve = METHODS[BASELINE].solver(DEFAULT_CHECKPOINTS)
+    gradient = flat_gradient(instance, solve, case.discretization(instance))
+    return relative_error(gradient, _true_gradient(case.problem, case.size, device))
+
+
+@lru_cache(maxsize=2)
 def _step_gradient(
     case: Case, steps: tuple[tuple[float, float], ...], device: torch.device
 ) -> Tensor:
@@ -256,7 +371,12 @@ def _measurement(
         ratio, ratio_low, ratio_high = median_interval(total / baseline[:, :2].sum(axis=1))
     q25, median, q75 = (float(quartile) for quartile in np.quantile(total, [0.25, 0.5, 0.75]))
     counts = figures.counts
+    # a field that a solver does not call, as its twin in JAX is called, has counted nothing
+    unseen = 0.0 if counts.nfe["forward"] else NAN
+    accepted, rejected = _num_steps(counts)
     return Measurement(
+        outcome=NAN,
+        first_call_seconds=figures.first_call_seconds,
         wall_seconds=median,
         wall_seconds_q25=q25,
         wall_seconds_q75=q75,
@@ -271,14 +391,14 @@ def _measurement(
         peak_gpu_bytes=figures.peak.gpu,
         peak_gpu_reserved_bytes=figures.peak.gpu_reserved,
         energy_joules=figures.joules,
-        nfe_forward=float(counts.nfe["forward"]),
-        nfe_backward=float(counts.nfe["backward"]),
-        nvjp=float(sum(counts.nvjp.values())),
-        nvjp_forward=float(counts.nvjp["forward"]),
+        nfe_forward=counts.nfe["forward"] + unseen,
+        nfe_backward=counts.nfe["backward"] + unseen,
+        nvjp=sum(counts.nvjp.values()) + unseen,
+        nvjp_forward=counts.nvjp["forward"] + unseen,
         num_operations=float(figures.num_operations),
         num_instructions=figures.num_instructions,
-        num_accepted=float(len(counts.accepted_steps)),
-        num_rejected=float(counts.num_rejected),
+        num_accepted=accepted,
+        num_rejected=rejected,
         num_replayed_steps=counts.num_replayed_steps,
         relative_gradient_error=figures.error,
         relative_step_gradient_error=figures.step_error,

@@ -25,6 +25,8 @@ class Measurement:
     pass among them. Operations are what torch is given to do in one gradient, views included.
     Replayed steps are those that were taken again as a whole, since their states had not been
     kept; of a case that is left out because it would replay too many, they are the only figure.
+    The first call, with all that is compiled and warmed up in it, is in no other figure. The
+    outcome is a `Code` where there are no figures, or none that may be compared; else NaN.
     Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
     against float64 backpropagation over the very steps that were taken.
     """
@@ -38,6 +40,7 @@ class Measurement:
     wall_ratio_low: float = _meter("ratio")
     wall_ratio_high: float = _meter("ratio")
     seconds_per_sample: float = _meter("seconds")
+    first_call_seconds: float = _meter("seconds")
     cuda_seconds: float = _meter("seconds", "cuda")
     peak_cpu_bytes: float = _meter("bytes")
     peak_gpu_bytes: float = _meter("bytes", "cuda")
@@ -55,6 +58,7 @@ class Measurement:
     relative_gradient_error: float = _meter("relative")
     relative_step_gradient_error: float = _meter("relative")
     num_threads: float = _meter("count")
+    outcome: float = _meter("code")
 
 
 METER_UNITS: dict[str, str] = {entry.name: entry.metadata["unit"] for entry in fields(Measurement)}
