@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +28,25 @@ from .flat import FlatState
 from .method import Method
 from .pieces import piece_by_piece
 
-Grid = list[list[tuple[float, float]]]  # for each interval between outputs, its steps (t, h)
+
+@dataclass(frozen=True)
+class Interval:
+    """The equal steps between two outputs: when the first starts, their size, and how many."""
+
+    start: float
+    h: float
+    num_steps: int
+
+    def starts(self) -> Iterator[float]:
+        """Yield when each step starts."""
+        return (self.start + n * self.h for n in range(self.num_steps))
+
+    def starts_reversed(self) -> Iterator[float]:
+        """Yield the same, from the last to the first."""
+        return (self.start + n * self.h for n in reversed(range(self.num_steps)))
+
+
+Grid = list[Interval]
 
 
 class _Leapfrog(torch.autograd.Function):
@@ -38,8 +57,9 @@ class _Leapfrog(torch.autograd.Function):
         ctx.field, ctx.grid, ctx.start, ctx.params = field, grid, start, params
         v = field(z.new_tensor(start), z)
         zs = [z]
-        for steps in grid:
-            for t, h in steps:
+        for interval in grid:
+            h = interval.h
+            for t in interval.starts():
                 middle = z + h / 2 * v
                 v = 2 * field(z.new_tensor(t + h / 2), middle) - v
                 z = middle + h / 2 * v
@@ -52,9 +72,10 @@ class _Leapfrog(torch.autograd.Function):
         z, v = ctx.saved_tensors
         totals = [torch.zeros_like(param) for param in ctx.params]
         z_bar, v_bar = torch.zeros_like(z), torch.zeros_like(v)
-        for j, steps in reversed(list(enumerate(ctx.grid))):
+        for j, interval in reversed(list(enumerate(ctx.grid))):
+            h = interval.h
             z_bar = z_bar + cotangent[j + 1]
-            for t, h in reversed(steps):
+            for t in interval.starts_reversed():
                 middle = z - h / 2 * v
                 v_bar = v_bar + h / 2 * z_bar
                 slope, x_bar = _vjp(
@@ -91,24 +112,23 @@ def _vjp(
 def _solve(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
     flat = FlatState.of(y0)
     params = [param for param in field.parameters() if param.requires_grad]
-    grid = [list(_steps(start, stop, how)) for start, stop in pairwise(t.tolist())]
+    grid = [_interval(start, stop, how) for start, stop in pairwise(t.tolist())]
     tell = getattr(field, "callback_step", None) or getattr(field, "callback_accept_step", None)
     if tell is not None:
-        for time, h in (step for steps in grid for step in steps):
-            tell(torch.tensor(time), None, torch.tensor(h))
+        for interval in grid:
+            for start in interval.starts():
+                tell(torch.tensor(start), None, torch.tensor(interval.h))
     zs: Tensor = _Leapfrog.apply(  # type: ignore[no-untyped-call]
         flat.field(field), grid, float(t[0]), flat.flatten(y0), *params
     )
     return flat.unflatten(zs)
 
 
-def _steps(start: float, stop: float, how: Discretization) -> Iterator[tuple[float, float]]:
-    """Yield equal steps between two outputs, none longer than the step size."""
+def _interval(start: float, stop: float, how: Discretization) -> Interval:
+    """Divide the time between two outputs into steps, none longer than the step size."""
     size = float(how.options.get("step_size", how.options.get("first_step", math.inf)))
     num_steps = max(1, math.ceil((stop - start) / size * (1 - 1e-9)))
-    h = (stop - start) / num_steps
-    for n in range(num_steps):
-        yield start + n * h, h
+    return Interval(start, (stop - start) / num_steps, num_steps)
 
 
 def _in_steps(how: Discretization, step_size: float) -> Discretization:
