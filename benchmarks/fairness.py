@@ -18,7 +18,7 @@ class Work:
     Attributes
     ----------
     num_accepted, num_rejected : float
-        Steps of the forward pass.
+        Steps of the forward pass; NaN for a method that is not known to take the baseline's.
     gradient_error : float
         Relative, against the true gradient.
     """

@@ -37,6 +37,7 @@ from .methods import (
     BASELINE,
     DEFAULT_CHECKPOINTS,
     METHODS,
+    Method,
     MethodUnavailableError,
     MissingPackageError,
     Solve,
@@ -231,6 +232,7 @@ def _measure_group(
             _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size),
             figures[case],
             figures.get(baseline),
+            METHODS[case.method],
         )
         for case in cases
     }
@@ -258,9 +260,11 @@ def _unmeasured(case: Case, error: Exception) -> Outcome:
     return Measurement(**dict.fromkeys(METER_UNITS, NAN) | {"outcome": float(code)})
 
 
-def _compared(own: Measurement, figures: _Figures, base: _Figures | None) -> Measurement:
+def _compared(
+    own: Measurement, figures: _Figures, base: _Figures | None, method: Method
+) -> Measurement:
     """Withhold the ratio of unequal work; the figures themselves stay."""
-    if base is None or may_be_compared(_work(figures), _work(base)):
+    if base is None or may_be_compared(_work(figures, method), _work(base, METHODS[BASELINE])):
         return own
     return replace(
         own,
@@ -271,8 +275,10 @@ def _compared(own: Measurement, figures: _Figures, base: _Figures | None) -> Mea
     )
 
 
-def _work(figures: _Figures) -> Work:
-    return Work(*_num_steps(figures.counts), figures.error)
+def _work(figures: _Figures, method: Method) -> Work:
+    """Return a method's work; steps that are not torchdiffeq's own are not to be counted."""
+    accepted, rejected = _num_steps(figures.counts) if method.takes_same_steps else (NAN, NAN)
+    return Work(accepted, rejected, figures.error)
 
 
 def _num_steps(counts: CountingField) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 
 from .environment import selected_device, selected_num_threads
+from .methods.foreign import GROUP, METHODS_VARIABLE, named_method
 from .problems import PROBLEMS
 
 SCHEMA = 1
@@ -25,6 +27,11 @@ PACKAGES = (
     "symadj",
     "torch",
     "torchdiffeq",
+    "torchode",
+    "diffrax",
+    "jax",
+    "jaxlib",
+    "torch_symplectic_adjoint",
     "numpy",
     "scikit-learn",
     "memray",
@@ -71,7 +78,20 @@ def surroundings() -> dict[str, object]:
         "cpu": _cpu_name(),
         "gpu": torch.cuda.get_device_name() if selected_device().type == "cuda" else None,
         "problems": described_problems(),
+        "foreign_methods": described_foreign_methods(),
     }
+
+
+def described_foreign_methods() -> dict[str, str]:
+    """Return where each method from outside comes from: its function, its package's version."""
+    described = {
+        point.name: f"{point.value} ({point.dist.name} {point.dist.version})"
+        if point.dist
+        else point.value
+        for point in metadata.entry_points(group=GROUP)
+    }
+    named = filter(None, os.environ.get(METHODS_VARIABLE, "").split(","))
+    return described | {named_method(text.strip()).name: text.strip() for text in named}
 
 
 def write_provenance(results: Path, machine: str, commit: str, environment: str) -> Path:

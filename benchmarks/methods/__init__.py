@@ -22,7 +22,7 @@ from .method import (
 )
 from .of_symadj import COUNTS, DIAL, expected_replays
 from .of_torchdiffeq import BASELINE
-from .registry import BASIC, BASIC_PEERS, METHODS, register
+from .registry import BASIC, BASIC_PEERS, METHODS, plug_in, register
 
 __all__ = [
     "BASELINE",
@@ -38,5 +38,6 @@ __all__ = [
     "NotOfferedError",
     "Solve",
     "expected_replays",
+    "plug_in",
     "register",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from . import (
     checkpointed,
     foreign,
@@ -12,6 +14,7 @@ from . import (
     of_torchode,
     reversible,
 )
+from .foreign import METHODS_VARIABLE, named_method
 from .method import Method
 
 _SEMINORM = "torchdiffeq-seminorm"
@@ -30,6 +33,20 @@ def register(method: Method) -> None:
     if method.name in METHODS:
         raise ValueError(f"there is a method {method.name!r} already; give this one another name")
     METHODS[method.name] = method
+
+
+def plug_in(text: str) -> str:
+    """Add the method of a text such as ``"package.module:function"``, and return its name.
+
+    The environment is told as well: that is where the processes that measure look. A method that is
+    there already, from there perhaps, stays.
+    """
+    method = named_method(text)
+    if method.name not in METHODS:
+        register(method)
+        known = os.environ.get(METHODS_VARIABLE, "")
+        os.environ[METHODS_VARIABLE] = f"{known},{text}" if known else text
+    return method.name
 
 
 for module in (of_symadj, of_torchdiffeq, checkpointed):

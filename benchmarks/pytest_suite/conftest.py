@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from benchmarks.cases import Case
 from benchmarks.measure import Outcome, measure_cases
+from benchmarks.methods import plug_in
 from benchmarks.provenance import surroundings
 from benchmarks.sizes import selected_size_set
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which a method of one's own takes part."""
+    parser.addoption(
+        "--method",
+        action="append",
+        default=[],
+        metavar="package.module:function",
+        help="a method of your own (docs/benchmark-your-solver.md); may be repeated",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plug the methods in, before the cases are listed."""
+    for text in config.getoption("method"):
+        plug_in(text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -33,13 +52,21 @@ def _name(case: Case) -> str:
 
 
 @pytest.fixture(scope="session")
-def measured() -> Callable[[Case], Outcome]:
-    """Return a function from a case to its figures, measured with its problem's other cases."""
+def measured(request: pytest.FixtureRequest) -> Callable[[Case], Outcome]:
+    """Return a function from a case to its figures, measured with its problem's other cases.
+
+    With those that were selected, that is: what ``-k`` leaves out costs nothing.
+    """
+    chosen: list[Case] = [
+        cast(Case, item.callspec.params["case"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
     outcomes: dict[Case, Outcome] = {}
 
     def measured_case(case: Case) -> Outcome:
         if case not in outcomes:
-            outcomes.update(measure_cases(selected_size_set().cases(case.problem)))
+            outcomes.update(measure_cases([one for one in chosen if one.problem == case.problem]))
         return outcomes[case]
 
     return measured_case

@@ -19,7 +19,7 @@ from ..environment import (
     selected_size,
 )
 from ..groups import Group, grouped, title
-from ..methods import METHODS
+from ..methods import METHODS, plug_in
 from ..sizes import selected_size_set
 from .code_state import WrongTreeError
 from .collecting import CollectingError, collect
@@ -46,7 +46,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--device", choices=DEVICES, help="where the tensors lie (cpu)")
     parser.add_argument("--threads", type=int, help="torch's threads on the CPU (1)")
     parser.add_argument(
-        "--method", action="append", metavar="NAME", help="only this method; may be repeated"
+        "--method",
+        action="append",
+        metavar="NAME",
+        help="only this method; package.module:function is one of your own "
+        "(docs/benchmark-your-solver.md); may be repeated",
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="only groups whose title has this regular expression"
@@ -100,7 +104,8 @@ def _chosen(methods: Sequence[str] | None, pattern: str | None) -> tuple[Group, 
     ValueError
         If there are none, or a method is not known.
     """
-    unknown = [name for name in methods or () if name not in METHODS]
+    methods = [plug_in(name) if ":" in name else name for name in methods or ()]
+    unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"no method is called {unknown[0]!r}; there are {', '.join(METHODS)}")
     cases = selected_size_set().cases()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,6 +64,17 @@ def test_unequal_work_has_figures_and_no_ratio(monkeypatch):
     assert outcome.relative_gradient_error > 10 * measured(BASELINE).relative_gradient_error
     assert math.isnan(outcome.wall_ratio)
     assert math.isnan(outcome.wall_ratio_low)
+    assert outcome.outcome == Code.UNEQUAL_WORK
+
+
+def test_as_many_steps_of_another_kind_are_unequal_work(monkeypatch):
+    def euler(field, y0, t, how):
+        return BACKPROP(field, y0, t, replace(how, tableau="euler"))
+
+    plug_in(monkeypatch, euler, takes_same_steps=False)
+    outcome = measured()
+    assert outcome.num_accepted == measured(BASELINE).num_accepted
+    assert math.isnan(outcome.wall_ratio)
     assert outcome.outcome == Code.UNEQUAL_WORK
 
 

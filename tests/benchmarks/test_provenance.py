@@ -32,7 +32,7 @@ def test_file_lies_beside_the_machines_results(tmp_path, capsys, monkeypatch):
     assert record["gpu"] is None
     assert set(record) == {
         *("schema", "commit", "date", "python", "packages", "num_threads", "cpu", "gpu"),
-        "problems",
+        *("problems", "foreign_methods"),
     }
 
 
