@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks run``."""
+"""Command line of the benchmarks: ``python -m benchmarks run | train``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .runner import command
+from .runner import command as run
+from .training import command as train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command.add_parser(commands)
+    for command in (run, train):
+        command.add_parser(commands)
     given = parser.parse_args(arguments)
     status: int = given.command(given)
     return status

@@ -88,25 +88,27 @@ def make_classifier(size: str, seed: int) -> ProblemInstance:
     )
 
 
-def make_flow(size: str, seed: int) -> ProblemInstance:
-    """Make the continuous normalizing flow of a size such as ``"64-64-64 batch 100"``.
+def dequantized(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images on the real line: uniform noise added, then a logit, as in RealNVP.
 
-    Pixels are dequantised with uniform noise and mapped to the real line by a logit, as in
-    RealNVP (Dinh et al., ICLR 2017, section 4.1).
+    Dinh et al., ICLR 2017, section 4.1.
     """
+    uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
+    ink = (images + uniform) / NUM_LEVELS
+    return torch.logit(LOGIT_MARGIN + (1 - 2 * LOGIT_MARGIN) * ink)
+
+
+def make_flow(size: str, seed: int) -> ProblemInstance:
+    """Make the continuous normalizing flow of a size such as ``"64-64-64 batch 100"``."""
     network, batch_size = parse_size(size)
     widths = parse_widths(network, num_inputs=NUM_PIXELS)
     generator = torch.Generator().manual_seed(seed)
     images, _ = digits_minibatch(batch_size, generator)
-    uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
-    ink = (images + uniform) / NUM_LEVELS
+    x = dequantized(images, generator)
     noise = draw_signs(images.shape, generator)
     return ProblemInstance(
         field=HutchinsonFlow(TimeMlp(widths, FLOW_GAIN, generator), noise),
-        y0=(
-            torch.logit(LOGIT_MARGIN + (1 - 2 * LOGIT_MARGIN) * ink),
-            torch.zeros(batch_size, dtype=torch.float64),
-        ),
+        y0=(x, torch.zeros(batch_size, dtype=torch.float64)),
         t=torch.tensor([0.0, 1.0], dtype=torch.float64),
         loss=NegativeLogLikelihood(),
         batch_size=batch_size,

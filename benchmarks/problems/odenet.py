@@ -80,6 +80,18 @@ def group_norm(num_channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(min(MAX_GROUPS, num_channels), num_channels, dtype=torch.float64)
 
 
+def make_stem(num_channels: int, generator: torch.Generator) -> nn.Module:
+    """Return the convolution that leads to the ODE block; its weights stay fixed."""
+    stem = nn.Conv2d(1, num_channels, 3, dtype=torch.float64).requires_grad_(False)
+    draw_uniform(stem, GAIN, generator)
+    return stem
+
+
+def stem_input(images: Tensor) -> Tensor:
+    """Return images of (batch, 64) values as (batch, 1, 8, 8), from 0 to 1."""
+    return images.view(-1, 1, SIDE, NUM_PIXELS // SIDE) / (NUM_LEVELS - 1)
+
+
 def make_odenet(size: str, seed: int) -> ProblemInstance:
     """Make the classifier of a size such as ``"64 channels batch 128"``."""
     network, batch_size = parse_size(size)
@@ -89,11 +101,10 @@ def make_odenet(size: str, seed: int) -> ProblemInstance:
     num_channels = int(match[1])
     generator = torch.Generator().manual_seed(seed)
     images, labels = digits_minibatch(batch_size, generator)
-    stem = nn.Conv2d(1, num_channels, 3, dtype=torch.float64).requires_grad_(False)
-    draw_uniform(stem, GAIN, generator)
+    stem = make_stem(num_channels, generator)
     return ProblemInstance(
         field=ConvolutionalBlock(num_channels, GAIN, generator),
-        y0=stem(images.view(-1, 1, SIDE, NUM_PIXELS // SIDE) / (NUM_LEVELS - 1)),
+        y0=stem(stem_input(images)),
         t=torch.tensor([0.0, 1.0], dtype=torch.float64),
         loss=PooledCrossEntropy(labels, num_channels, generator),
         batch_size=batch_size,
