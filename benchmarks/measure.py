@@ -401,7 +401,7 @@ def _measurement(
         nfe_backward=counts.nfe["backward"] + unseen,
         nvjp=sum(counts.nvjp.values()) + unseen,
         nvjp_forward=counts.nvjp["forward"] + unseen,
-        num_operations=float(figures.num_operations),
+        num_operations=figures.num_operations + unseen,
         num_instructions=figures.num_instructions,
         num_accepted=accepted,
         num_rejected=rejected,

@@ -23,6 +23,8 @@ from .methods.foreign import GROUP, METHODS_VARIABLE, named_method
 from .problems import PROBLEMS
 
 SCHEMA = 1
+PROVENANCE = "provenance"
+"""The folder, in a machine's, that asv does not look into."""
 PACKAGES = (
     "symadj",
     "torch",
@@ -96,7 +98,7 @@ def described_foreign_methods() -> dict[str, str]:
 
 def write_provenance(results: Path, machine: str, commit: str, environment: str) -> Path:
     """Write the provenance beside a machine's results and return the file's path."""
-    path = results / machine / "provenance" / f"{commit[:8]}-{environment}.json"
+    path = results / machine / PROVENANCE / f"{commit[:8]}-{environment}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(provenance(commit), indent=2) + "\n", encoding="utf-8")
     return path

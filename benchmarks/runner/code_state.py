@@ -54,6 +54,27 @@ def code_state(root: Path) -> CodeState:
     return CodeState(_git(root, "rev-parse", "HEAD"), _digest(root), is_dirty=bool(status))
 
 
+def foreign_code(named: str) -> dict[str, str]:
+    """Return a digest of the file of each method from outside, such as ``"package.module:solve"``.
+
+    Parameters
+    ----------
+    named : str
+        The methods, separated by commas. Only the file that is named is looked at: whoever changes
+        another file of that package removes the journal.
+    """
+    digests = {}
+    for text in filter(None, (part.strip() for part in named.split(","))):
+        module = text.rpartition("=")[2].partition(":")[0]
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:
+            spec = None
+        file = Path(spec.origin) if spec and spec.origin else None
+        digests[text] = hashlib.sha256(file.read_bytes()).hexdigest() if file else "not there"
+    return digests
+
+
 def _imported_from(package: str) -> Path | None:
     spec = find_spec(package)
     return Path(spec.origin).resolve().parent if spec and spec.origin else None

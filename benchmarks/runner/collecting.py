@@ -23,8 +23,9 @@ from typing import Any
 
 from ..cases import CASE_FIELDS, Case
 from ..measure import Failure, Outcome
-from ..provenance import write_provenance
+from ..provenance import PROVENANCE, provenance
 from .conditions import Conditions, machine_name
+from .journal import write_json
 
 try:
     from asv.results import Results as AsvResults
@@ -85,8 +86,9 @@ def collect(root: Path, given: Conditions, outcomes: Mapping[Case, Outcome]) -> 
         if isinstance(benchmark, dict) and tuple(benchmark["param_names"]) == CASE_FIELDS:
             _enter(record, benchmark, outcomes)
     record.save(str(results))
-    write_provenance(results, machine, commit, ENVIRONMENT)
-    return results / machine / f"{commit[:8]}-{ENVIRONMENT}.json"
+    name = f"{commit[:8]}-{ENVIRONMENT}.json"
+    write_json(results / machine / PROVENANCE / name, provenance(commit) | dict(given))
+    return results / machine / name
 
 
 _HERE = ("--environment", f"existing:{sys.executable}", "--launch-method", "spawn")

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..environment import counts_instructions, selected_device, selected_size
+from ..methods.foreign import METHODS_VARIABLE
 from ..provenance import surroundings
-from .code_state import code_state
+from .code_state import code_state, foreign_code
 
 Conditions = Mapping[str, object]
 
@@ -27,6 +28,7 @@ def conditions(root: Path) -> dict[str, object]:
         "device": selected_device().type,
         "counts_instructions": counts_instructions(),
         "num_cpu": os.cpu_count(),
+        "foreign_methods": foreign_code(os.environ.get(METHODS_VARIABLE, "")),
     } | surroundings()
 
 

@@ -76,3 +76,17 @@ def test_no_repository_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(code_state, "_imported_from", lambda _: None)
     with pytest.raises(WrongTreeError, match="Run from a clone"):
         code_state.code_state(tmp_path)
+
+
+def test_the_code_of_a_method_from_outside_is_known_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "outside_solver.py"
+    texts = ("outside_solver:solve", "mine=outside_solver:solve", "absent.module:solve")
+    file.write_text("x = 1\n")
+    first = code_state.foreign_code(",".join(texts))
+    file.write_text("x = 2\n")
+    second = code_state.foreign_code(",".join(texts))
+    assert list(first) == list(texts)
+    assert [first[text] == second[text] for text in texts] == [False, False, True]
+    assert second["absent.module:solve"] == "not there"
+    assert code_state.foreign_code("") == {}
