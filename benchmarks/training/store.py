@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..runner.conditions import Conditions, machine_name
-from .curves import ATOL_OF_RTOL, GRID_TABLEAU, TOLERANCES, Work
+from .curves import ATOL_OF_RTOL, GRID_TABLEAU, Work
 from .tasks import Task, TaskData
 from .trainer import EVALUATION_ATOL_OF_RTOL, Trainer
 
@@ -55,7 +55,7 @@ def record(
         "optimizer": {"name": "Adam", "learning_rate": task.learning_rate, "dtype": "float64"},
         "tolerances": {
             name: {"tableau": task.tableau, "rtol": rtol, "atol": ATOL_OF_RTOL * rtol}
-            for name, rtol in TOLERANCES.items()
+            for name, rtol in task.rtols.items()
         },
         "grid": {"tableau": GRID_TABLEAU, "num_steps": work.num_grid_steps},
         "evaluation": {

@@ -121,6 +121,9 @@ class Trainer:
         how = self.curve.discretization(self._task, instance, self._num_grid_steps)
         stopwatch = Stopwatch(self._device)
         forward_pass = forward(replace(instance, field=field), self._solve, how)
+        forward_pass = replace(
+            forward_pass, inputs=(*forward_pass.inputs, *instance.loss.parameters())
+        )
         nfe_forward = field.count
         gradient = forward_pass.gradient()
         stopwatch.mark()

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ...problems import ProblemInstance
 
+LOOSE_RTOL = 1e-2
+
 MakeInstance = Callable[[nn.Module, int], ProblemInstance]
 
 
@@ -21,7 +23,8 @@ class TaskData:
     Attributes
     ----------
     trained : torch.nn.Module
-        The module whose parameters are trained, with its first weights.
+        The module whose parameters are trained, with its first weights: those of the field, then,
+        if it has any, those of the loss.
     batch : callable
         ``batch(trained, iteration)`` is the problem of that iteration's batch: the same data for
         the same iteration, whatever is trained by whichever method.
@@ -56,6 +59,8 @@ class Task:
         Of Adam.
     first_step : float
         Of adaptive solves, in units of t, so that every method takes the same steps.
+    tight_rtol : float
+        Of the tight tolerance; the loose one is `LOOSE_RTOL`.
     evaluation_tableau : str
         Of the solves that evaluate the held-out loss.
     evaluation_rtol : float
@@ -69,8 +74,14 @@ class Task:
     tableau: str
     learning_rate: float
     first_step: float
+    tight_rtol: float = 1e-5
     evaluation_tableau: str = "dopri8"
     evaluation_rtol: float = 1e-6
+
+    @property
+    def rtols(self) -> dict[str, float]:
+        """The tolerances by their names."""
+        return {"loose": LOOSE_RTOL, "tight": self.tight_rtol}
 
 
 def chosen_samples(num_samples: int, batch_size: int, seed: int, iteration: int) -> Tensor:
