@@ -1,0 +1,217 @@
+"""The commands: compare two versions, show a comparison again, compare recorded results, merge."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reports.tolerances import Threshold, ThresholdsError, read_thresholds
+
+from ..provenance import surroundings
+from .accepted import FILE, Accepted, AcceptedError, new_in, parse_accepted
+from .builds import ENVIRONMENTS, BuildError, build_sides
+from .journal import Journal, JournalError, open_journal, others_running, read_journal
+from .launcher import HARNESS, WorkerError
+from .measurement import Contestants, measure
+from .merge import MergeError, merge_results
+from .recorded import RecordedError, compare_recorded
+from .sides import Side, SideError, digest, git, resolve
+from .table import Report, as_markdown, as_page, as_text
+from .verdicts import Row, exit_status, judge
+from .work import WORKS, select
+
+THRESHOLDS = Path(__file__).with_name("thresholds.toml")
+FOLDER = Path(".asv/compare")
+RESULTS = Path(".asv/results")
+COULD_NOT = 2
+
+_EXPECTED = (
+    AcceptedError,
+    BuildError,
+    JournalError,
+    MergeError,
+    RecordedError,
+    SideError,
+    ThresholdsError,
+    ValueError,
+    WorkerError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except _EXPECTED as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+    return COULD_NOT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare",
+        description="Compare two versions. Exit status 0: nothing is worse; 1: something is; "
+        "2: it could not be measured.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="measure two sides by turns and compare them")
+    run.set_defaults(run=_run)
+    run.add_argument("base", help="commit, tag, branch, '.', folder, or release 'package==version'")
+    run.add_argument("head", help="likewise")
+    run.add_argument("--seconds", type=float, default=300.0, help="time to spend (default: 300)")
+    run.add_argument("--cases", help="regular expression: only cases whose name it finds")
+    run.add_argument("--exact-only", action="store_true", help="no seconds and no instructions")
+    run.add_argument("--base-method", help="gradient method of the base (default: the library's)")
+    run.add_argument("--head-method", help="gradient method of the head")
+    run.add_argument("--environment", choices=ENVIRONMENTS, default="auto", help="where to install")
+    run.add_argument("--folder", type=Path, default=FOLDER, help="builds and journals")
+    run.add_argument("--thresholds", type=Path, default=THRESHOLDS, help="what counts as a change")
+    _add_outputs(run)
+
+    show = commands.add_parser("show", help="show the comparison that a journal holds")
+    show.set_defaults(run=_show)
+    show.add_argument("journal", type=Path)
+    show.add_argument("--thresholds", type=Path, default=THRESHOLDS, help="what counts as a change")
+    _add_outputs(show)
+
+    recorded = commands.add_parser("recorded", help="compare two commits in asv's result files")
+    recorded.set_defaults(run=_recorded)
+    recorded.add_argument("base", help="commit, tag or branch")
+    recorded.add_argument("head", help="likewise")
+    recorded.add_argument("--results", type=Path, nargs="+", default=[RESULTS], metavar="DIR")
+    recorded.add_argument("--thresholds", type=Path, default=THRESHOLDS)
+    _add_outputs(recorded)
+
+    merge = commands.add_parser("merge", help="bring several machines' asv results together")
+    merge.set_defaults(run=_merge)
+    merge.add_argument("sources", type=Path, nargs="+", help="asv results folders")
+    merge.add_argument("--into", type=Path, default=RESULTS, help="asv results folder")
+    return parser
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--html", type=Path, help="page to write")
+    parser.add_argument("--markdown", type=Path, help="table to write, for a pull request")
+
+
+def _run(options: argparse.Namespace) -> int:
+    thresholds = read_thresholds(options.thresholds)
+    works = select(WORKS, options.cases)
+    repository = Path.cwd()
+    base = resolve(options.base, repository, options.base_method)
+    head = resolve(options.head, repository, options.head_method)
+    accepted = _accepted(base, head, repository, thresholds)
+    builds = build_sides((base, head), repository, options.folder / "builds", options.environment)
+    contestants = Contestants(
+        {"base": builds[0], "head": builds[1]}, {"base": base.method, "head": head.method}
+    )
+    with open_journal(options.folder / "journals", _header(base, head, options)) as journal:
+        print(f"journal: {journal.file}", file=sys.stderr)
+        for other in others_running(journal.file.parent, journal.file):
+            journal.add("note", text=f"another comparison ran at the same time: {other.name}")
+        measure(
+            contestants, works, journal, thresholds, 0.0 if options.exact_only else options.seconds
+        )
+        journal.add("done")
+    return _tell(_report(journal, thresholds, accepted), options)
+
+
+def _header(base: Side, head: Side, options: argparse.Namespace) -> dict[str, object]:
+    works = [work.name for work in select(WORKS, options.cases)]
+    return {
+        "base": {"label": base.label, "identity": base.identity, "method": base.method},
+        "head": {"label": head.label, "identity": head.identity, "method": head.method},
+        "works": works,
+        "is_exact_only": options.exact_only,
+        "harness": digest(HARNESS / "benchmarks"),
+        "machine": platform.node(),
+        "num_cpus": os.cpu_count(),
+        **surroundings(),
+    }
+
+
+def _accepted(
+    base: Side, head: Side, repository: Path, thresholds: Mapping[str, Threshold]
+) -> tuple[Accepted, ...]:
+    return new_in(
+        *(parse_accepted(_accepted_text(side, repository), thresholds) for side in (head, base))
+    )
+
+
+def _accepted_text(side: Side, repository: Path) -> str:
+    """Return the file of accepted regressions of a side's own commit; nothing if it has none."""
+    if side.kind != "commit":
+        return ""
+    try:
+        return git(repository, "show", f"{side.commit}:{FILE}")
+    except SideError:
+        return ""
+
+
+def _report(
+    journal: Journal, thresholds: Mapping[str, Threshold], accepted: Sequence[Accepted]
+) -> Report:
+    header = journal.header
+    notes = [*journal.warnings, *(str(record["text"]) for record in journal.of("note"))]
+    if not journal.is_finished:
+        notes.append("the comparison was ended before it was done; the same command goes on")
+    versions = header.get("packages") or {}
+    place = f"{header.get('machine')}, {header.get('cpu')}, torch {versions.get('torch')}"
+    return Report(
+        str(header["base"]["label"]),
+        str(header["head"]["label"]),
+        f"{place}, {header.get('date')}",
+        tuple(judge(journal, thresholds, accepted)),
+        thresholds,
+        tuple(notes),
+    )
+
+
+def _show(options: argparse.Namespace) -> int:
+    thresholds = read_thresholds(options.thresholds)
+    journal = read_journal(options.journal)
+    return _tell(_report(journal, thresholds, ()), options)
+
+
+def _recorded(options: argparse.Namespace) -> int:
+    thresholds = read_thresholds(options.thresholds)
+    commits = [
+        git(Path.cwd(), "rev-parse", f"{each}^{{commit}}") for each in (options.base, options.head)
+    ]
+    rows, notes = compare_recorded(options.results, commits[0], commits[1], thresholds)
+    report = Report(
+        f"{options.base} ({commits[0][:8]})",
+        f"{options.head} ({commits[1][:8]})",
+        "as recorded by asv; seconds of two runs are not compared",
+        tuple(rows),
+        thresholds,
+        tuple(notes),
+    )
+    return _tell(report, options)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    for line in merge_results(options.sources, options.into):
+        print(line)
+    return 0
+
+
+def _tell(report: Report, options: argparse.Namespace) -> int:
+    print(as_text(report))
+    for path, text in ((options.html, as_page), (options.markdown, as_markdown)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text(report), encoding="utf-8", newline="\n")
+            print(f"written: {path}")
+    rows: Sequence[Row] = report.rows
+    return exit_status(rows)

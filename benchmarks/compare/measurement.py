@@ -1,0 +1,265 @@
+"""Measuring both sides: exact metrics, then instructions, then seconds for as long as wanted."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reports.tolerances import Threshold
+
+from .builds import Build
+from .instructions import CountingLauncher, is_available
+from .journal import Journal
+from .launcher import Launcher, Worker, WorkerError
+from .ratios import ORDER, Timing, evaluate
+from .verdicts import SECONDS, needs_repeat, rounds_of
+from .work import Work, to_plain
+
+BLOCK_SECONDS = 0.01
+LAUNCH_SECONDS = 3.0
+MIN_ROUNDS_PER_LAUNCH = 8
+NARROW = 0.006
+"""Half-width of the interval at which seconds need not be measured any longer."""
+
+MAX_SHARE_OF_INSTRUCTIONS = 0.55
+"""Of the time there is, what may have passed when the last instruction has been counted."""
+
+NUM_COUNTS = 2
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """Both sides, built, and the method that each of them runs."""
+
+    builds: Mapping[str, Build]
+    methods: Mapping[str, str]
+
+    def plain(self, work: Work, side: str) -> dict[str, object]:
+        """Return a work as this side does it, for a worker."""
+        return to_plain(work.by(self.methods[side]))
+
+
+def measure(
+    contestants: Contestants,
+    works: Sequence[Work],
+    journal: Journal,
+    thresholds: Mapping[str, Threshold],
+    seconds: float,
+) -> None:
+    """Measure everything that the journal does not hold yet, and write it there.
+
+    Parameters
+    ----------
+    contestants : Contestants
+    works : sequence of Work
+    journal : Journal
+    thresholds : mapping from metric to Threshold
+        Decide which seconds are worth a repetition.
+    seconds : float
+        How long this may take, about; exact metrics are measured in any case.
+    """
+    start = time.monotonic()
+    deadline = start + seconds
+    counted = [work for work in works if work.is_counted]
+    with ExitStack() as stack:
+        counters = None
+        if counted and seconds > 0 and is_available():
+            # It takes a minute to start: meanwhile the exact metrics are measured.
+            counters = stack.enter_context(_launchers(contestants, CountingLauncher))
+        launchers = stack.enter_context(_launchers(contestants, Launcher))
+        _check(contestants, launchers)
+        for work in works:
+            _measure_exact(contestants, work, journal, launchers)
+        if counters is not None:
+            limit = start + MAX_SHARE_OF_INSTRUCTIONS * seconds
+            with counters_closed(counters):
+                for work in counted:
+                    _count_instructions(contestants, work, journal, counters, limit)
+        timed = [work for work in works if work.is_timed and _runs(journal, work)]
+        for place, work in enumerate(timed):
+            # Half for the first measurement; a repetition, where it is needed, takes as long.
+            share = (deadline - time.monotonic()) / (len(timed) - place) / 2
+            limit = time.monotonic() + share
+            _time(contestants, work, journal, launchers, (1, limit))
+            first = evaluate(rounds_of(journal, work.name, 1))
+            if first is not None and needs_repeat(first, thresholds[SECONDS]):
+                _time(contestants, work, journal, launchers, (2, time.monotonic() + share))
+
+
+Launchers = Mapping[str, Launcher]
+
+
+@contextmanager
+def _launchers(
+    contestants: Contestants, make: Callable[[str], Launcher]
+) -> Iterator[dict[str, Launcher]]:
+    """Start a launcher for each environment: one where both sides share it."""
+    with ExitStack() as stack:
+        by_python: dict[str, Launcher] = {}
+        for build in contestants.builds.values():
+            if build.python not in by_python:
+                by_python[build.python] = stack.enter_context(make(build.python))
+        yield {side: by_python[build.python] for side, build in contestants.builds.items()}
+
+
+@contextmanager
+def counters_closed(counters: Launchers) -> Iterator[None]:
+    """End the launchers afterwards, so that they are no burden to the clock."""
+    try:
+        yield
+    finally:
+        for launcher in set(counters.values()):
+            launcher.close()
+
+
+@contextmanager
+def _worker(
+    contestants: Contestants, launchers: Launchers, side: str, seed: int | None = None
+) -> Iterator[Worker]:
+    with launchers[side].worker(contestants.builds[side].paths, seed) as worker:
+        yield worker
+
+
+def _check(contestants: Contestants, launchers: Launchers) -> None:
+    """Make sure that each side is imported from its own build.
+
+    Raises
+    ------
+    BuildError, WorkerError
+    """
+    for side, build in contestants.builds.items():
+        with _worker(contestants, launchers, side) as worker:
+            build.check(worker.origins)
+
+
+def _runs(journal: Journal, work: Work) -> bool:
+    """Whether both sides can do a work."""
+    done = [record for record in journal.of("exact", work=work.name) if "values" in record]
+    return {record["side"] for record in done} == {"base", "head"}
+
+
+def _measure_exact(
+    contestants: Contestants, work: Work, journal: Journal, launchers: Launchers
+) -> None:
+    for side in ("base", "head"):
+        if any(journal.of("exact", work=work.name, side=side)):
+            continue
+        _progress(f"{work.name}: exact metrics of the {side}")
+        record = partial(journal.add, "exact", work=work.name, side=side)
+        try:
+            # One seed: what is allocated before is the same for both sides.
+            with _worker(contestants, launchers, side, seed=0) as worker:
+                record(values=worker.ask(do="exact", work=contestants.plain(work, side)))
+        except WorkerError as error:
+            record(failure=str(error))
+
+
+def _count_instructions(
+    contestants: Contestants, work: Work, journal: Journal, counters: Launchers, limit: float
+) -> None:
+    if not _runs(journal, work):
+        return
+    for side in ("base", "head"):
+        done = sum(1 for _ in journal.of("instructions", work=work.name, side=side))
+        if done >= NUM_COUNTS:
+            continue
+        _progress(f"{work.name}: instructions of the {side}")
+        try:
+            launcher = counters[side]
+            launcher.wait(limit - time.monotonic())
+            with _worker(contestants, counters, side, seed=0) as worker:
+                for _ in range(NUM_COUNTS - done):
+                    value = worker.ask(
+                        max(limit - time.monotonic(), 1.0),
+                        do="instructions",
+                        work=contestants.plain(work, side),
+                        dumps=getattr(launcher, "dumps", ""),
+                        num_warm_ups=1,
+                    )
+                    journal.add("instructions", work=work.name, side=side, value=value)
+        except WorkerError as error:
+            journal.add("instructions", work=work.name, side=side, failure=str(error))
+            return
+
+
+def _time(
+    contestants: Contestants,
+    work: Work,
+    journal: Journal,
+    launchers: Launchers,
+    attempt_and_limit: tuple[int, float],
+) -> None:
+    """Run rounds until the interval is narrow or the time is spent.
+
+    Rounds of an earlier run that was ended count too, as each of them is a ratio by itself.
+    """
+    attempt, limit = attempt_and_limit
+    rounds = rounds_of(journal, work.name, attempt)
+    launch = max((one.launch for one in rounds), default=0)
+    while time.monotonic() < limit:
+        timing = evaluate(rounds_of(journal, work.name, attempt))
+        if timing is not None and _is_settled(timing):
+            return
+        launch += 1
+        known = (
+            ""
+            if timing is None
+            else f" {timing.ratio.estimate:.3f} ± {timing.ratio.half_width:.3f}"
+        )
+        _progress(f"{work.name}: seconds, {'again, ' * (attempt - 1)}launch {launch}{known}")
+        try:
+            _time_launch(contestants, work, journal, launchers, (attempt, launch, limit))
+        except WorkerError as error:
+            journal.add("note", text=f"{work.name}: {error}")
+            return
+
+
+def _is_settled(timing: Timing) -> bool:
+    return timing.has_enough and max(timing.ratio.half_width, timing.control.half_width) <= NARROW
+
+
+def _time_launch(
+    contestants: Contestants,
+    work: Work,
+    journal: Journal,
+    launchers: Launchers,
+    attempt_launch_limit: tuple[int, int, float],
+) -> None:
+    """Run rounds in one set of fresh processes."""
+    attempt, launch, limit = attempt_launch_limit
+    names = list(dict.fromkeys(ORDER))
+    random.shuffle(names)  # nobody is always the first to be forked
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        requests: dict[str, dict[str, Any]] = {}
+        for name in names:
+            side = "base" if name == "control" else name
+            workers[name] = stack.enter_context(_worker(contestants, launchers, side))
+            requests[name] = {"do": "time", "work": contestants.plain(work, side)}
+        once = min(workers[name].ask(**requests[name], num_calls=1)[1] for name in names)
+        num_calls = max(1, round(BLOCK_SECONDS / once))
+        end = min(time.monotonic() + LAUNCH_SECONDS, limit)
+        num_rounds = 0
+        while num_rounds < MIN_ROUNDS_PER_LAUNCH or time.monotonic() < end:
+            if num_rounds and time.monotonic() > limit:
+                return
+            blocks = [workers[name].ask(**requests[name], num_calls=num_calls) for name in ORDER]
+            journal.add(
+                "round",
+                work=work.name,
+                launch=launch,
+                blocks=blocks,
+                num_calls=num_calls,
+                **{"try": attempt},
+            )
+            num_rounds += 1
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

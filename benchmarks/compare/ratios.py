@@ -1,0 +1,168 @@
+"""Seconds as ratios: rounds of blocks that base and head run in turns, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER = ("base", "head", "control", "control", "head", "base")
+"""Who runs when in a round. The control is a second process of the base; there and back again, so
+that a machine that gets slower or faster during a round favours nobody."""
+
+MIN_ROUNDS = 40
+MIN_LAUNCHES = 5
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimated ratio and the interval that holds it with the confidence above."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return it as tables show it."""
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def half_width(self) -> float:
+        """How far the interval reaches to the farther side."""
+        return max(self.high - self.estimate, self.estimate - self.low)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round.
+
+    Attributes
+    ----------
+    launch : int
+        Which set of processes ran it.
+    blocks : tuple of (wall, own, blocked)
+        Seconds of each block, in the order of `ORDER`; see `clock.Block`.
+    """
+
+    launch: int
+    blocks: tuple[tuple[float, float, float], ...]
+
+    def own_seconds(self) -> Mapping[str, float]:
+        """Return the seconds of each contestant's two blocks, waiting for a core taken out."""
+        return self._sums(1)
+
+    def blocked_seconds(self) -> Mapping[str, float]:
+        """Return what of these was spent off the processor."""
+        return self._sums(2)
+
+    def _sums(self, column: int) -> dict[str, float]:
+        totals = dict.fromkeys(ORDER, 0.0)
+        for name, block in zip(ORDER, self.blocks, strict=True):
+            totals[name] += block[column]
+        return totals
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the rounds of one work tell.
+
+    Attributes
+    ----------
+    ratio : Interval
+        Head over base.
+    control : Interval
+        Base over base, by the same rounds: how well a ratio of 1 is measured here and now.
+    base_seconds, head_seconds : float
+        Medians of one block; for orientation, not for comparison.
+    base_blocked_share, head_blocked_share : float
+        Of a block's seconds, those off the processor: medians over launches.
+    waiting_share : float
+        Of all wall seconds, those spent waiting for a core: how busy the machine is.
+    num_rounds, num_launches : int
+    """
+
+    ratio: Interval
+    control: Interval
+    base_seconds: float
+    head_seconds: float
+    base_blocked_share: float
+    head_blocked_share: float
+    waiting_share: float
+    num_rounds: int
+    num_launches: int
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether there are rounds enough for an interval to mean something."""
+        return self.num_rounds >= MIN_ROUNDS and self.num_launches >= MIN_LAUNCHES
+
+
+def evaluate(rounds: Iterable[Round]) -> Timing | None:
+    """Summarize rounds; None if there are none.
+
+    The interval is a bootstrap over launches, then over the rounds of each: rounds of one set of
+    processes have its peculiarities in common, so they are not independent.
+    """
+    launches: dict[int, list[Round]] = {}
+    for one in rounds:
+        launches.setdefault(one.launch, []).append(one)
+    if not launches:
+        return None
+    own = {
+        launch: [one.own_seconds() for one in its_rounds] for launch, its_rounds in launches.items()
+    }
+    everyone = [seconds for its_rounds in own.values() for seconds in its_rounds]
+    blocks = np.array([one.blocks for its_rounds in launches.values() for one in its_rounds])
+    shares = {
+        name: float(np.median([_blocked_share(its, name) for its in launches.values()]))
+        for name in ("base", "head")
+    }
+    return Timing(
+        ratio=_bootstrap(
+            [
+                np.array([2 * each["head"] / (each["base"] + each["control"]) for each in its])
+                for its in own.values()
+            ]
+        ),
+        control=_bootstrap(
+            [np.array([each["control"] / each["base"] for each in its]) for its in own.values()]
+        ),
+        base_seconds=float(np.median([each["base"] for each in everyone])) / 2,
+        head_seconds=float(np.median([each["head"] for each in everyone])) / 2,
+        base_blocked_share=shares["base"],
+        head_blocked_share=shares["head"],
+        waiting_share=float(1 - blocks[..., 1].sum() / blocks[..., 0].sum()),
+        num_rounds=len(everyone),
+        num_launches=len(launches),
+    )
+
+
+def _blocked_share(rounds: Sequence[Round], name: str) -> float:
+    """Return the median over rounds: a page read from disk is one round's own affair."""
+    return float(
+        np.median([one.blocked_seconds()[name] / one.own_seconds()[name] for one in rounds])
+    )
+
+
+def _bootstrap(launches: Sequence[NDArray[np.float64]]) -> Interval:
+    generator = np.random.default_rng(seed=0)
+    estimates = np.empty(NUM_RESAMPLES)
+    for sample in range(NUM_RESAMPLES):
+        drawn = generator.integers(len(launches), size=len(launches))
+        estimates[sample] = np.median(
+            np.concatenate(
+                [
+                    launches[launch][
+                        generator.integers(len(launches[launch]), size=len(launches[launch]))
+                    ]
+                    for launch in drawn
+                ]
+            )
+        )
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(estimates, [tail, 1 - tail])
+    return Interval(float(np.median(np.concatenate(launches))), float(low), float(high))

@@ -1,0 +1,104 @@
+"""The process that does the work, for one side: ``python -m benchmarks.compare.worker``.
+
+It imports torch once, then waits for connections: for each it forks. What is forked puts the
+side's packages in front of the import path, and answers requests until the connection closes.
+Both sides are forked from one process, so that libraries, heap and hash seed are the same for
+both, and a fresh pair of workers costs one second and not ten: many pairs can be had, and what is
+peculiar to one pair averages out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+# None of them may import what is under test: each side has its own.
+PRELOADED = (
+    "torch",
+    "numpy",
+    "memray",
+    "sklearn.datasets",
+    "benchmarks.problems",
+    "benchmarks.meters",
+    "benchmarks.timing",
+)
+UNDER_TEST = ("symadj", "torchdiffeq")
+Request = dict[str, Any]
+
+_padding: list[bytearray] = []
+
+
+def main() -> None:
+    """Fork a worker for each connection that comes through standard input, a socket."""
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):  # the work that needs it will say so
+            importlib.import_module(name)
+    early = [name for name in UNDER_TEST if name in sys.modules]
+    if early:
+        raise ImportError(f"{', '.join(early)} must not be imported before a side is chosen")
+    sys.modules["torch"].set_num_threads(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker
+    control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    control.sendall(b"ready\n")
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, maxfds=1)
+        if not descriptors:
+            return  # whoever asked is gone
+        if os.fork() == 0:
+            control.close()
+            try:
+                _serve(socket.socket(fileno=descriptors[0]))
+            finally:
+                os._exit(0)
+        os.close(descriptors[0])
+
+
+def _serve(connection: socket.socket) -> None:
+    """Answer requests, one JSON object a line, until the other end closes."""
+    stream = connection.makefile("rwb")
+    actions: dict[str, Callable[[Request], Any]] = {"start": _start}
+    for line in stream:
+        request = json.loads(line)
+        try:
+            answer = {"ok": actions[request["do"]](request)}
+            if request["do"] == "start":
+                # Only now, since it imports the packages under test.
+                actions |= importlib.import_module("benchmarks.compare.actions").ACTIONS
+                answer = {"ok": {"pid": os.getpid(), "origins": _origins()}}
+        except Exception:  # whatever the side's code raises is its result
+            answer = {"failed": traceback.format_exc()}
+        stream.write(json.dumps(answer).encode() + b"\n")
+        stream.flush()
+
+
+def _start(request: Request) -> None:
+    """Put the side's packages in front, and move the heap by a random amount.
+
+    Where objects happen to lie costs or saves a per cent: in a fork always the same one, which
+    would look like a difference between the sides.
+    """
+    sys.path[:0] = request["paths"]
+    draw = random.Random(request["seed"])
+    _padding.extend(bytearray(draw.randrange(16, 4096)) for _ in range(draw.randrange(200)))
+
+
+def _origins() -> dict[str, str]:
+    """Return the files that the packages under test came from."""
+    return {
+        name: str(getattr(sys.modules[name], "__file__", None))
+        for name in UNDER_TEST
+        if sys.modules.get(name) is not None
+    }
+
+
+if __name__ == "__main__":
+    main()
