@@ -127,12 +127,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _header(base: Side, head: Side, options: argparse.Namespace) -> dict[str, object]:
-    works = [work.name for work in select(WORKS, options.cases)]
+    works = select(WORKS, options.cases)
+    clocked = () if options.exact_only else works
     return {
         "base": {"label": base.label, "identity": base.identity, "method": base.method},
         "head": {"label": head.label, "identity": head.identity, "method": head.method},
-        "works": works,
-        "is_exact_only": options.exact_only,
+        "works": [work.name for work in works],
+        "timed": [work.name for work in clocked if work.is_timed],
+        "counted": [work.name for work in clocked if work.is_counted],
         "harness": digest(HARNESS / "benchmarks"),
         "machine": platform.node(),
         "num_cpus": os.cpu_count(),

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from reports.tolerances import Threshold
@@ -71,16 +70,15 @@ def measure(
         counters = None
         if counted and seconds > 0 and is_available():
             # It takes a minute to start: meanwhile the exact metrics are measured.
-            counters = stack.enter_context(_launchers(contestants, CountingLauncher))
-        launchers = stack.enter_context(_launchers(contestants, Launcher))
+            counters = stack.enter_context(launchers_of(contestants, CountingLauncher))
+        launchers = stack.enter_context(launchers_of(contestants, Launcher))
         _check(contestants, launchers)
-        for work in works:
-            _measure_exact(contestants, work, journal, launchers)
+        _measure_exact(contestants, works, journal, launchers)
         if counters is not None:
             limit = start + MAX_SHARE_OF_INSTRUCTIONS * seconds
-            with counters_closed(counters):
+            with _closed_afterwards(counters):
                 for work in counted:
-                    _count_instructions(contestants, work, journal, counters, limit)
+                    count_instructions(contestants, work, journal, counters, limit)
         timed = [work for work in works if work.is_timed and _runs(journal, work)]
         for place, work in enumerate(timed):
             # Half for the first measurement; a repetition, where it is needed, takes as long.
@@ -96,7 +94,7 @@ Launchers = Mapping[str, Launcher]
 
 
 @contextmanager
-def _launchers(
+def launchers_of(
     contestants: Contestants, make: Callable[[str], Launcher]
 ) -> Iterator[dict[str, Launcher]]:
     """Start a launcher for each environment: one where both sides share it."""
@@ -109,7 +107,7 @@ def _launchers(
 
 
 @contextmanager
-def counters_closed(counters: Launchers) -> Iterator[None]:
+def _closed_afterwards(counters: Launchers) -> Iterator[None]:
     """End the launchers afterwards, so that they are no burden to the clock."""
     try:
         yield
@@ -145,25 +143,33 @@ def _runs(journal: Journal, work: Work) -> bool:
 
 
 def _measure_exact(
-    contestants: Contestants, work: Work, journal: Journal, launchers: Launchers
+    contestants: Contestants, works: Sequence[Work], journal: Journal, launchers: Launchers
 ) -> None:
     for side in ("base", "head"):
-        if any(journal.of("exact", work=work.name, side=side)):
+        missing = [
+            work for work in works if not any(journal.of("exact", work=work.name, side=side))
+        ]
+        if not missing:
             continue
-        _progress(f"{work.name}: exact metrics of the {side}")
-        record = partial(journal.add, "exact", work=work.name, side=side)
-        try:
-            # One seed: what is allocated before is the same for both sides.
-            with _worker(contestants, launchers, side, seed=0) as worker:
-                record(values=worker.ask(do="exact", work=contestants.plain(work, side)))
-        except WorkerError as error:
-            record(failure=str(error))
+        # One seed: what is allocated before is the same for both sides.
+        with _worker(contestants, launchers, side, seed=0) as worker:
+            for place, work in enumerate(missing, start=1):
+                _progress(f"exact metrics of the {side}, {place}/{len(missing)}: {work.name}")
+                request: dict[str, Any] = {"do": "exact", "work": contestants.plain(work, side)}
+                try:
+                    values = worker.ask(**request, is_isolated=True)
+                    journal.add("exact", work=work.name, side=side, values=values)
+                except WorkerError as error:
+                    journal.add("exact", work=work.name, side=side, failure=str(error))
 
 
-def _count_instructions(
+def count_instructions(
     contestants: Contestants, work: Work, journal: Journal, counters: Launchers, limit: float
 ) -> None:
     if not _runs(journal, work):
+        return
+    if time.monotonic() > limit:
+        _progress(f"{work.name}: no time is left to count instructions")
         return
     for side in ("base", "head"):
         done = sum(1 for _ in journal.of("instructions", work=work.name, side=side))
@@ -176,7 +182,7 @@ def _count_instructions(
             with _worker(contestants, counters, side, seed=0) as worker:
                 for _ in range(NUM_COUNTS - done):
                     value = worker.ask(
-                        max(limit - time.monotonic(), 1.0),
+                        timeout_seconds=max(limit - time.monotonic(), 1.0),
                         do="instructions",
                         work=contestants.plain(work, side),
                         dumps=getattr(launcher, "dumps", ""),
@@ -214,7 +220,7 @@ def _time(
         )
         _progress(f"{work.name}: seconds, {'again, ' * (attempt - 1)}launch {launch}{known}")
         try:
-            _time_launch(contestants, work, journal, launchers, (attempt, launch, limit))
+            time_launch(contestants, work, journal, launchers, (attempt, launch, limit))
         except WorkerError as error:
             journal.add("note", text=f"{work.name}: {error}")
             return
@@ -224,7 +230,7 @@ def _is_settled(timing: Timing) -> bool:
     return timing.has_enough and max(timing.ratio.half_width, timing.control.half_width) <= NARROW
 
 
-def _time_launch(
+def time_launch(
     contestants: Contestants,
     work: Work,
     journal: Journal,

@@ -174,7 +174,9 @@ def _instruction_rows(
             return [Row(work, INSTRUCTIONS, Status.UNKNOWN, note=note)]
         values[record["side"]].append(float(record["value"]))
     if not all(values.values()):
-        return []
+        if work not in journal.header.get("counted", ()):
+            return []
+        return [Row(work, INSTRUCTIONS, Status.UNKNOWN, note="no valgrind, or no time was left")]
     # What disturbs a count adds to it.
     base, head = min(values["base"]), min(values["head"])
     return compare_exact(work, {INSTRUCTIONS: base}, {INSTRUCTIONS: head}, thresholds)
@@ -202,7 +204,9 @@ def needs_repeat(timing: Timing, threshold: Threshold) -> bool:
 def _time_rows(journal: Journal, work: str, thresholds: Mapping[str, Threshold]) -> list[Row]:
     first, second = (evaluate(rounds_of(journal, work, attempt)) for attempt in (1, 2))
     if first is None:
-        return []
+        if work not in journal.header.get("timed", ()):
+            return []
+        return [Row(work, SECONDS, Status.UNKNOWN, note="no time was left")]
     seconds = _seconds_row(work, first, second, thresholds[SECONDS])
     rows = [seconds]
     if first.has_enough:
@@ -228,10 +232,10 @@ def _seconds_row(work: str, first: Timing, second: Timing | None, threshold: Thr
             note,
         )
 
-    return row(*_seconds_status(first, second, threshold))
+    return row(*seconds_status(first, second, threshold))
 
 
-def _seconds_status(  # noqa: PLR0911 - one line for each thing that can be said
+def seconds_status(  # noqa: PLR0911 - one line for each thing that can be said
     first: Timing, second: Timing | None, threshold: Threshold
 ) -> tuple[Status, str]:
     least, resolution = threshold.numbers["least"], threshold.numbers["resolution"]

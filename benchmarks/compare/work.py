@@ -16,6 +16,7 @@ from ..gradient import flatten, forward
 from ..meters import CountingField
 from ..methods import METHODS, Solve
 from ..problems import PROBLEMS, ProblemInstance
+from .sides import DEFAULT_METHOD
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def _work(
     is_timed: bool = False,
     is_counted: bool = False,
 ) -> Work:
-    case = Case(problem, "symadj", tableau, size, steps, kept)
+    case = Case(problem, DEFAULT_METHOD, tableau, size, steps, kept)
     return Work(case, dtype, is_timed, is_counted)
 
 

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # None of them may import what is under test: each side has its own.
@@ -64,20 +64,52 @@ def main() -> None:
 
 def _serve(connection: socket.socket) -> None:
     """Answer requests, one JSON object a line, until the other end closes."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stream = connection.makefile("rwb")
     actions: dict[str, Callable[[Request], Any]] = {"start": _start}
     for line in stream:
         request = json.loads(line)
-        try:
-            answer = {"ok": actions[request["do"]](request)}
-            if request["do"] == "start":
-                # Only now, since it imports the packages under test.
-                actions |= importlib.import_module("benchmarks.compare.actions").ACTIONS
-                answer = {"ok": {"pid": os.getpid(), "origins": _origins()}}
-        except Exception:  # whatever the side's code raises is its result
-            answer = {"failed": traceback.format_exc()}
-        stream.write(json.dumps(answer).encode() + b"\n")
+        if request.get("is_isolated"):
+            answer = _isolated(actions, request)
+        else:
+            answer = _answer(actions, request)
+        if request["do"] == "start" and b'"ok"' in answer[:6]:
+            # Only now, since it imports the packages under test.
+            answer = _answer({"start": lambda _: _import_actions(actions)}, request)
+        stream.write(answer + b"\n")
         stream.flush()
+
+
+def _answer(actions: Mapping[str, Callable[[Request], Any]], request: Request) -> bytes:
+    try:
+        answer = {"ok": actions[request["do"]](request)}
+    except Exception:  # whatever the side's code raises is its result
+        answer = {"failed": traceback.format_exc()}
+    return json.dumps(answer).encode()
+
+
+def _isolated(actions: Mapping[str, Callable[[Request], Any]], request: Request) -> bytes:
+    """Answer in a fork of its own, so that no request finds what an earlier one left."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(_answer(actions, request))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if answer:
+        return answer
+    code = os.waitstatus_to_exitcode(status)
+    return json.dumps({"failed": f"the process ended with exit status {code}"}).encode()
+
+
+def _import_actions(actions: dict[str, Callable[[Request], Any]]) -> dict[str, Any]:
+    actions |= importlib.import_module("benchmarks.compare.actions").ACTIONS
+    return {"pid": os.getpid(), "origins": _origins()}
 
 
 def _start(request: Request) -> None:
