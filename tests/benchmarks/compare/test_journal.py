@@ -1,0 +1,105 @@
+"""Journals: cut anywhere, continued, foreign, and two at once."""
+
+import json
+import random
+
+import pytest
+
+from benchmarks.compare.journal import JournalError, open_journal, others_running, read_journal
+from benchmarks.compare.verdicts import judge
+
+from .invented import LIMITS, WORK, exact
+
+HEADER = {"base": {"label": "a"}, "head": {"label": "b"}, "works": [WORK]}
+
+
+def write(folder, header=HEADER, is_finished=True):
+    with open_journal(folder, header) as journal:
+        for record in exact({"nfe_forward": 1.0, "x": float("nan")}, {"nfe_forward": 2.0}):
+            journal.add(**record)
+        if is_finished:
+            journal.add("done")
+    return journal.file
+
+
+def test_what_was_written_is_read(tmp_path):
+    journal = read_journal(write(tmp_path))
+    assert journal.is_finished
+    assert journal.warnings == []
+    assert next(journal.of("exact", side="base"))["values"] == {"nfe_forward": 1.0, "x": None}
+
+
+def test_a_file_cut_at_any_byte_loses_one_line_at_the_most(tmp_path):
+    file = write(tmp_path)
+    whole = file.read_bytes()
+    first_line = whole.index(b"\n")
+    for length in random.Random(0).sample(range(len(whole)), 60):
+        file.write_bytes(whole[:length])
+        if length < first_line:
+            with pytest.raises(JournalError, match="no comparison of schema"):
+                read_journal(file)
+            continue
+        journal = read_journal(file)
+        complete = whole[:length].count(b"\n") - 1
+        assert complete <= len(journal.records) <= complete + 1
+        assert len(journal.warnings) <= 1
+        judge(journal, LIMITS, ())
+
+
+def test_damage_in_the_middle_is_said_and_the_rest_read(tmp_path):
+    file = write(tmp_path)
+    draw = random.Random(0)
+    whole = file.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[draw.randrange(whole.index(b"\n") + 1, len(whole))] = draw.randrange(256)
+        file.write_bytes(damaged)
+        judge(read_journal(file), LIMITS, ())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "[]", "{}", '{"kind": "header"}', "\0\0", "[" * 100_000]
+)
+def test_a_foreign_file_is_refused_by_name(tmp_path, text):
+    file = tmp_path / "foreign.jsonl"
+    file.write_text(text)
+    with pytest.raises(JournalError, match=r"foreign\.jsonl"):
+        read_journal(file)
+
+
+def test_an_unfinished_comparison_is_continued_and_a_finished_one_is_not(tmp_path):
+    file = write(tmp_path, is_finished=False)
+    with file.open("a") as stream:
+        stream.write('{"kind": "round", "work"')  # killed while it wrote
+    with open_journal(tmp_path, HEADER) as journal:
+        assert journal.file == file
+        assert len(journal.records) == 2
+        journal.add("done")
+    again = read_journal(file)
+    assert len(again.warnings) == 1
+    assert again.is_finished
+    with open_journal(tmp_path, HEADER) as journal:
+        assert journal.file != file
+        assert journal.records == []
+
+
+def test_another_comparison_is_not_continued(tmp_path):
+    file = write(tmp_path, is_finished=False)
+    with open_journal(tmp_path, {**HEADER, "head": {"label": "c"}}) as journal:
+        assert journal.file != file
+
+
+def test_two_at_once_write_to_a_file_each_and_know_of_each_other(tmp_path):
+    with open_journal(tmp_path, HEADER) as first, open_journal(tmp_path, HEADER) as second:
+        assert first.file != second.file
+        assert others_running(tmp_path, second.file) == [first.file]
+        first.add("note", text="one")
+        second.add("note", text="two")
+    assert [each["text"] for each in read_journal(first.file).of("note")] == ["one"]
+    assert others_running(tmp_path, second.file) == []
+
+
+def test_every_line_is_strict_json(tmp_path):
+    for line in write(tmp_path).read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
