@@ -14,7 +14,8 @@ that a machine that gets slower or faster during a round favours nobody."""
 
 MIN_ROUNDS = 40
 MIN_LAUNCHES = 5
-NUM_RESAMPLES = 2000
+NUM_RESAMPLES = 1000
+NUM_DRAWS = 300
 CONFIDENCE = 0.99
 
 
@@ -149,20 +150,21 @@ def _blocked_share(rounds: Sequence[Round], name: str) -> float:
 
 
 def _bootstrap(launches: Sequence[NDArray[np.float64]]) -> Interval:
+    """Return the median over all rounds, and percentiles of it over resamples.
+
+    A resample draws launches, and of each as many rounds, so that all of them weigh the same.
+    """
     generator = np.random.default_rng(seed=0)
-    estimates = np.empty(NUM_RESAMPLES)
-    for sample in range(NUM_RESAMPLES):
-        drawn = generator.integers(len(launches), size=len(launches))
-        estimates[sample] = np.median(
-            np.concatenate(
-                [
-                    launches[launch][
-                        generator.integers(len(launches[launch]), size=len(launches[launch]))
-                    ]
-                    for launch in drawn
-                ]
-            )
-        )
+    num_rounds = max(1, round(np.mean([len(ratios) for ratios in launches])))
+    drawn = np.stack(
+        [
+            ratios[generator.integers(len(ratios), size=(NUM_DRAWS, num_rounds))]
+            for ratios in launches
+        ]
+    )
+    which = generator.integers(len(launches), size=(NUM_RESAMPLES, len(launches)))
+    picked = drawn[which, generator.integers(NUM_DRAWS, size=which.shape)]
+    estimates = np.median(picked.reshape(NUM_RESAMPLES, -1), axis=1)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(estimates, [tail, 1 - tail])
     return Interval(float(np.median(np.concatenate(launches))), float(low), float(high))
