@@ -20,6 +20,7 @@ from .cases import KNOWN_FAILURES, Case
 from .discretization import Discretization
 from .environment import counts_instructions, selected_device, selected_num_threads
 from .fairness import ERROR_MARGIN, Work, may_be_compared
+from .floor import BareWork, bare_case, floor_bytes, has_floor
 from .gradient import flat_gradient, flatten, forward, relative_error
 from .groups import Group, grouped
 from .measurement import METER_UNITS, Measurement
@@ -191,6 +192,17 @@ class _Figures:
     joules: float
     error: float
     step_error: float
+    floor: _Floor | None
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """What a gradient cannot do without."""
+
+    work: BareWork
+    bytes: float
+    num_operations: int
+    num_instructions: float
 
 
 def _measure_group(
@@ -218,6 +230,9 @@ def _measure_group(
                 run = _prepare(case, instance, device)
                 figures[case] = _figures(run)
             clocks[case] = partial(_announced, announce, run)
+            floor = figures[case].floor
+            if floor is not None:
+                clocks[bare_case(case)] = partial(_timed_bare, floor.work, device)
         except Exception as error:  # whatever a method under test raises is its result
             unmeasured[case] = _unmeasured(case, error)
     seconds: dict[Case, Seconds] = {}
@@ -229,7 +244,13 @@ def _measure_group(
     return {
         case: unmeasured.get(case)
         or _compared(
-            _measurement(figures[case], seconds[case], seconds.get(baseline), instance.batch_size),
+            _measurement(
+                figures[case],
+                seconds[case],
+                seconds.get(baseline),
+                seconds.get(bare_case(case)),
+                instance.batch_size,
+            ),
             figures[case],
             figures.get(baseline),
             METHODS[case.method],
@@ -318,11 +339,40 @@ def _figures(run: Run) -> _Figures:
         peak=peak_bytes(run.gradient, run.device),
         counts=counts,
         num_operations=count_operations(run.gradient),
-        num_instructions=_instructions(run.case) if counts_instructions() else NAN,
+        num_instructions=(
+            _instructions("run.gradient()", _setup(run.case)) if counts_instructions() else NAN
+        ),
         joules=joules(run.gradient, run.device),
         error=error,
         step_error=step_error,
+        floor=_floor(run, counts) if has_floor(run.case) else None,
     )
+
+
+def _floor(run: Run, counts: CountingField) -> _Floor:
+    work = BareWork.of(run.instance, counts)
+    keeps_stages = "stages" in (run.case.checkpoints, run.case.method.removeprefix("symadj-"))
+    setup = _setup(run.case) + "; work = bare(run)"
+    return _Floor(
+        work=work,
+        bytes=floor_bytes(run.instance, counts, keeps_stages=keeps_stages, device=run.device),
+        num_operations=count_operations(work.run),
+        num_instructions=_instructions("work.run()", setup) if counts_instructions() else NAN,
+    )
+
+
+def bare(run: Run) -> BareWork:
+    """Return the bare work of a case."""
+    return BareWork.of(run.instance, run.counted()[0])
+
+
+def _timed_bare(work: BareWork, device: torch.device) -> tuple[float, ...]:
+    stopwatch = Stopwatch(device)
+    work.evaluate()
+    stopwatch.mark()
+    work.pull_back()
+    stopwatch.mark()
+    return *stopwatch.wall_seconds, stopwatch.cuda_seconds
 
 
 def _step_error(run: Run, counts: CountingField, gradient: Tensor) -> float:
@@ -334,14 +384,17 @@ def _step_error(run: Run, counts: CountingField, gradient: Tensor) -> float:
     return relative_error(gradient, _step_gradient(_baseline_of(run.case), steps, run.device))
 
 
-def _instructions(case: Case) -> float:
-    """Count the instructions of one gradient, in a process that makes the case ready itself."""
-    setup = (
+def _setup(case: Case) -> str:
+    """Return what makes a case ready, in a process of its own."""
+    return (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
-        f"from {Case.__module__} import Case; from {__name__} import prepare\n"
+        f"from {Case.__module__} import Case; from {__name__} import bare, prepare\n"
         f"run = prepare({case!r}); run.gradient()"
     )
-    return count_instructions("run.gradient()", setup, num_threads=selected_num_threads())
+
+
+def _instructions(statement: str, setup: str) -> float:
+    return count_instructions(statement, setup, num_threads=selected_num_threads())
 
 
 # References depend on no method, so they are kept for the cases that share them.
@@ -368,13 +421,24 @@ def _step_gradient(
     return step_gradient(instance, case.discretization(instance), list(steps))
 
 
+def _ratio(total: Seconds, base: Seconds | None) -> tuple[float, float, float]:
+    """Return the median of the rounds' ratios and its interval; NaN where there is no base."""
+    if base is None:
+        return NAN, NAN, NAN
+    return median_interval(total / base[:, :2].sum(axis=1))
+
+
 def _measurement(
-    figures: _Figures, seconds: Seconds, baseline: Seconds | None, batch_size: int
+    figures: _Figures,
+    seconds: Seconds,
+    baseline: Seconds | None,
+    bare_seconds: Seconds | None,
+    batch_size: int,
 ) -> Measurement:
     total = seconds[:, :2].sum(axis=1)
-    ratio = ratio_low = ratio_high = NAN
-    if baseline is not None:
-        ratio, ratio_low, ratio_high = median_interval(total / baseline[:, :2].sum(axis=1))
+    ratio, ratio_low, ratio_high = _ratio(total, baseline)
+    bare_ratio, bare_ratio_low, bare_ratio_high = _ratio(total, bare_seconds)
+    floor = figures.floor
     q25, median, q75 = (float(quartile) for quartile in np.quantile(total, [0.25, 0.5, 0.75]))
     counts = figures.counts
     # a field that a solver does not call, as its twin in JAX is called, has counted nothing
@@ -409,4 +473,10 @@ def _measurement(
         relative_gradient_error=figures.error,
         relative_step_gradient_error=figures.step_error,
         num_threads=float(torch.get_num_threads()),
+        bare_ratio=bare_ratio,
+        bare_ratio_low=bare_ratio_low,
+        bare_ratio_high=bare_ratio_high,
+        floor_bytes=NAN if floor is None else floor.bytes,
+        num_bare_operations=NAN if floor is None else float(floor.num_operations),
+        num_bare_instructions=NAN if floor is None else floor.num_instructions,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-Applies = Literal["always", "cuda", "asked"]
+Applies = Literal["always", "cuda", "asked", "floor", "asked floor"]
 
 
 def _meter(unit: str, applies: Applies = "always") -> float:
@@ -27,6 +27,9 @@ class Measurement:
     kept; of a case that is left out because it would replay too many, they are the only figure.
     The first call, with all that is compiled and warmed up in it, is in no other figure. The
     outcome is a `Code` where there are no figures, or none that may be compared; else NaN.
+    What is held against its floor has the median of the rounds' ratios to the bare evaluations and
+    products that it needs, with an interval as above; the least bytes; and the operations and
+    instructions of the bare loop.
     Gradient errors are Euclidean, over (y0, parameters): against the true gradient, and
     against float64 backpropagation over the very steps that were taken.
     """
@@ -59,12 +62,26 @@ class Measurement:
     relative_step_gradient_error: float = _meter("relative")
     num_threads: float = _meter("count")
     outcome: float = _meter("code")
+    bare_ratio: float = _meter("ratio", "floor")
+    bare_ratio_low: float = _meter("ratio", "floor")
+    bare_ratio_high: float = _meter("ratio", "floor")
+    floor_bytes: float = _meter("bytes", "floor")
+    num_bare_operations: float = _meter("count", "floor")
+    num_bare_instructions: float = _meter("count", "asked floor")
 
 
 METER_UNITS: dict[str, str] = {entry.name: entry.metadata["unit"] for entry in fields(Measurement)}
 
 
-def applicable_meters(*, on_cuda: bool, with_instructions: bool) -> tuple[str, ...]:
+def applicable_meters(
+    *, on_cuda: bool, with_instructions: bool, with_floor: bool
+) -> tuple[str, ...]:
     """Return the meters that can have a figure: the others would cost asv a process a case."""
-    chosen = {"always": True, "cuda": on_cuda, "asked": with_instructions}
+    chosen = {
+        "always": True,
+        "cuda": on_cuda,
+        "asked": with_instructions,
+        "floor": with_floor,
+        "asked floor": with_instructions and with_floor,
+    }
     return tuple(entry.name for entry in fields(Measurement) if chosen[entry.metadata["applies"]])

@@ -59,6 +59,12 @@ def _axes(
     }
 
 
+def _overhead(*sizes: str) -> Sweep:
+    """What symadj costs above its floor, states kept or stages too."""
+    schemes = (*_DOPRI5, *_DOPRI8)
+    return Sweep(schemes, sizes, methods=("symadj",), checkpoints=("states", "stages"))
+
+
 def _kept(size: str) -> Sweep:
     return Sweep(_DOPRI5, (size,), methods=("symadj",), checkpoints=("states", "stages"))
 
@@ -84,6 +90,9 @@ QUICK = SizeSet(
             BASIC,
         ),
         "mlp-checkpoints": _kept("64-64-64-64 batch 256"),
+        "mlp-overhead": _overhead(
+            "2-50-2 batch 20", "64-64-64-64 batch 256", "784-256-256-784 batch 16"
+        ),
         "kdv-checkpoints": _dial(
             "64 points 2 channels batch 32", (50,), _FEW, Effort(3, 3, seconds=0.0)
         ),
@@ -120,6 +129,7 @@ SMOKE = SizeSet(
             BASIC,
         ),
         "mlp-checkpoints": _kept("2-8-2 batch 4"),
+        "mlp-overhead": _overhead("2-8-2 batch 4"),
         "kdv-checkpoints": _dial(
             "16 points 2 channels batch 2", (5,), _FEW, Effort(1, 1, seconds=0.0)
         ),
@@ -155,6 +165,7 @@ STANDARD = SizeSet(
             None,
         ),
         "mlp-checkpoints": QUICK.sweeps["mlp-checkpoints"],
+        "mlp-overhead": _overhead(*QUICK.sweeps["mlp-overhead"].sizes, "43-860-860-43 batch 1000"),
         "kdv-checkpoints": _dial(
             "64 points 2 channels batch 32",
             (50, 200),

@@ -34,7 +34,7 @@ def exact_metrics(ready: Ready) -> dict[str, float]:
     return {
         "nfe_forward": float(counts.nfe["forward"]),
         "nfe_backward": float(counts.nfe["backward"]),
-        "nvjp": float(counts.num_vjps),
+        "nvjp": float(sum(counts.nvjp.values())),
         "num_accepted": float(len(counts.accepted_steps)),
         "num_rejected": float(counts.num_rejected),
         "num_replayed_steps": counts.num_replayed_steps,

@@ -9,7 +9,7 @@ from .digits import DIGITS_CLASSIFIER, DIGITS_CNF
 from .hamiltonian import HAMILTONIAN_PENDULUM, HAMILTONIAN_SPRING
 from .kdv import KDV, KDV_CHECKPOINTS
 from .latent_ode import LATENT_ODE
-from .mlp import MLP_CHECKPOINTS, MLP_ORDER, MLP_SIZE, MLP_STEPS
+from .mlp import MLP_CHECKPOINTS, MLP_ORDER, MLP_OVERHEAD, MLP_SIZE, MLP_STEPS
 from .odenet import ODENET
 from .problem import Problem, ProblemInstance, State
 from .robertson import ROBERTSON
@@ -40,6 +40,7 @@ PROBLEMS: dict[str, Problem] = {
         MLP_SIZE,
         MLP_STEPS,
         MLP_CHECKPOINTS,
+        MLP_OVERHEAD,
         KDV_CHECKPOINTS,
     )
 }

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..cases import CASE_FIELDS, Case
 from ..environment import counts_instructions, selected_device
+from ..floor import has_floor
 from ..measure import Failure, Outcome, measure_cases
 from ..measurement import METER_UNITS, applicable_meters
 from ..problems import PROBLEMS
@@ -67,7 +68,9 @@ class CaseSuite:
             "timeout": size_set.timeout_seconds,
         }
         meters = applicable_meters(
-            on_cuda=selected_device().type == "cuda", with_instructions=counts_instructions()
+            on_cuda=selected_device().type == "cuda",
+            with_instructions=counts_instructions(),
+            with_floor=any(map(has_floor, cls.cases)),
         )
         attributes |= {f"track_{meter}": _lookup(meter, METER_UNITS[meter]) for meter in meters}
         for name, value in attributes.items():

@@ -43,3 +43,11 @@ class MlpCheckpoints(CaseSuite, problem="mlp-checkpoints"):
     def setup_cache(self) -> Cache:
         """Measure all cases."""
         return self.measured_cells()
+
+
+class MlpOverhead(CaseSuite, problem="mlp-overhead"):
+    """Cost above the floor: the bare evaluations and products, and what has to be kept."""
+
+    def setup_cache(self) -> Cache:
+        """Measure all cases."""
+        return self.measured_cells()

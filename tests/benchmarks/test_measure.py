@@ -29,15 +29,19 @@ def outcomes():
     return measure([case(method) for method in BASIC], ONE_ROUND, CPU)
 
 
-ALWAYS = applicable_meters(on_cuda=False, with_instructions=False)
+ALWAYS = applicable_meters(on_cuda=False, with_instructions=False, with_floor=False)
 
 
-def test_meters_that_do_not_apply_are_those_of_a_gpu_and_of_valgrind():
+def test_meters_that_do_not_apply_are_those_of_a_gpu_of_valgrind_and_of_the_floor():
     assert set(METER_UNITS) - set(ALWAYS) == {
         *("cuda_seconds", "peak_gpu_bytes", "peak_gpu_reserved_bytes", "energy_joules"),
-        "num_instructions",
+        *("num_instructions", "num_bare_instructions"),
+        *("bare_ratio", "bare_ratio_low", "bare_ratio_high"),
+        *("floor_bytes", "num_bare_operations"),
     }
-    assert applicable_meters(on_cuda=True, with_instructions=True) == tuple(METER_UNITS)
+    assert applicable_meters(on_cuda=True, with_instructions=True, with_floor=True) == tuple(
+        METER_UNITS
+    )
 
 
 def test_every_figure_is_there_that_applies(outcomes):
