@@ -11,13 +11,14 @@ from symadj.adjoint.budget import MemoryBudget
 from symadj.adjoint.plan import Plan
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
+from symadj.call import Call
 from symadj.eager import eager
 from symadj.errors import InvalidTimesError, InvalidTypeError
 from symadj.forward.interpolation import differentiate, evaluate
 from symadj.forward.solve import place_outputs
 from symadj.forward.trajectory import Stats, Step
 from symadj.reading import read_call
-from symadj.run import Call, Run
+from symadj.run import Run
 from symadj.state import Packing
 from symadj.types import State, VectorField
 

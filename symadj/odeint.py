@@ -11,12 +11,13 @@ from symadj.adjoint.budget import MemoryBudget
 from symadj.adjoint.plan import Plan
 from symadj.adjoint.schedule import Checkpoints
 from symadj.adjoint.storage import Place
+from symadj.call import Call
 from symadj.eager import eager
 from symadj.eventtime import at_event
 from symadj.forward.event import Event
 from symadj.forward.trajectory import Stats, StepGrid
 from symadj.reading import read_call
-from symadj.run import Call, Run
+from symadj.run import Run
 from symadj.types import EventFunction, State, VectorField
 
 

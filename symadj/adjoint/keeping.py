@@ -1,0 +1,121 @@
+"""What one attempt at a solve keeps for the backward pass, whichever way was chosen."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from symadj.adjoint.costs import Costs
+from symadj.adjoint.plan import Plan
+from symadj.adjoint.planned import PlannedStates, plan_without_gradient
+from symadj.adjoint.schedule import Schedule
+from symadj.adjoint.snapshots import Snapshots
+from symadj.adjoint.stored import StoredStates
+from symadj.forward.controller import FixedGrid
+from symadj.forward.solve import Integration, Solved
+from symadj.forward.trajectory import KeepStep, Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit on memory, and what everything takes.
+
+    Attributes
+    ----------
+    num_bytes : int
+    costs : Costs
+    """
+
+    num_bytes: int
+    costs: Costs
+
+
+class Keeping:
+    """The states that a solve keeps: with autograd, in a store of their own, or none.
+
+    Parameters
+    ----------
+    ivp : Integration
+    schedule : Schedule
+        What was asked for.
+    budget : Budget or None
+        A limit within which the schedule is to be chosen.
+    like : Tensor, shape (n,)
+        The initial state.
+    is_wanted : bool
+        Whether there will be a backward pass.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        As it was asked for, then as it was chosen.
+    snapshots : Snapshots
+        What autograd keeps.
+    stored : StoredStates or None
+        What is kept in a store.
+    want_stages : bool
+        Whether stage states are to be offered.
+    """
+
+    def __init__(
+        self,
+        ivp: Integration,
+        schedule: Schedule,
+        budget: Budget | None,
+        like: Tensor,
+        *,
+        is_wanted: bool,
+    ) -> None:
+        self.schedule, self._budget, self._is_wanted = schedule, budget, is_wanted
+        self._uses_end_slope = ivp.interpolant.uses_end_slope
+        self.want_stages = is_wanted and schedule.keeps_stages
+        per_step = 1
+        if self.want_stages or budget is not None:
+            # Of an explicit method the first stage state is the state itself.
+            per_step = ivp.tableau.num_evaluations + (not ivp.tableau.is_explicit)
+        self.snapshots = Snapshots(per_step)
+        self.stored: StoredStates | None = None
+        self._planned: PlannedStates | None = None
+        sizes = ivp.step_sizes
+        num_steps = len(sizes.ends) if isinstance(sizes, FixedGrid) else None
+        if is_wanted and budget is not None:
+            self._planned = PlannedStates(
+                budget.num_bytes, budget.costs, schedule, per_step, like, num_steps
+            )
+            self.stored, self.want_stages = self._planned, self._planned.want_stages
+        elif is_wanted and schedule.is_stored:
+            self.stored = StoredStates(schedule, per_step, like, num_steps)
+
+    @property
+    def keep_step(self) -> KeepStep | None:
+        """What is to be told of each step."""
+        return (self.stored or self.snapshots).keep if self._is_wanted else None
+
+    def settle(self, solved: Solved) -> Plan | None:
+        """Choose for the backward pass, now that the number of steps is known.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If nothing fits.
+        """
+        if self._planned is not None:
+            plan = self._planned.settle(solved.steps, uses_end_slope=self._uses_end_slope)
+            self.schedule = self._planned.schedule
+            return plan
+        if self._budget is not None:
+            budget = self._budget
+            return plan_without_gradient(budget.num_bytes, budget.costs, len(solved.steps))
+        return None
+
+    def count(self, stats: Stats, solved: Solved) -> None:
+        """Enter into the statistics what is kept."""
+        kept = list(self.snapshots.tensors)
+        if self._is_wanted and self.schedule.capacity is None:
+            kept.append(solved.y_end)
+        stats.snapshot_bytes = sum(state.nbytes for state in kept) + sum(
+            state.nbytes for step in solved.steps for states in step.carried for state in states
+        )
+        stats.num_snapshots = len(self.snapshots.tensors)
+        if self.stored is not None:
+            stats.snapshot_bytes += self.stored.nbytes
+            stats.num_snapshots = self.stored.most

@@ -1,0 +1,113 @@
+"""The tensors other than state and time from which a gradient may flow: named, or found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from symadj.captured import CapturedTensors, candidates, check_histories, tensors_in_reach
+from symadj.errors import InvalidTypeError, UnsupportedError
+from symadj.forward.field import Field
+from symadj.parallel import Sharded, sharded_parameters
+from symadj.types import VectorField
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The tensors other than state and time from which a gradient may flow.
+
+    Attributes
+    ----------
+    params : tuple of Tensor
+        Those that were named, or seen to be read; a gradient of zeros where ``f`` does not use one.
+    candidates : tuple of Tensor
+        Leaves in reach of ``f`` that its first evaluation did not read.
+    arg_tensors, arg_leaves : tuple of Tensor
+        Those in ``args``, as they were given and as ``f`` sees them: cut from their history.
+    is_complete : bool
+        Whether they were searched for, rather than named by the caller.
+    """
+
+    params: tuple[Tensor, ...]
+    candidates: tuple[Tensor, ...]
+    arg_tensors: tuple[Tensor, ...]
+    arg_leaves: tuple[Tensor, ...]
+    is_complete: bool
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """All of them, as autograd knows them."""
+        return (*self.params, *self.candidates, *self.arg_tensors)
+
+
+class Search:
+    """Looks for tensors that ``f`` reads while a solve is made.
+
+    Parameters
+    ----------
+    field : Field
+        Its next evaluation is looked at.
+    known : tuple of Tensor
+        What gets a gradient already.
+    is_wanted : bool
+        Whether anything is to be looked for.
+    """
+
+    def __init__(self, field: Field, known: tuple[Tensor, ...], *, is_wanted: bool) -> None:
+        self._in_reach = tensors_in_reach(field.func) if is_wanted else []
+        self._captured = CapturedTensors(known, self._in_reach)
+        if is_wanted:
+            field.inspector = self._captured
+
+    def sources(
+        self,
+        named: tuple[Tensor, ...],
+        arg_tensors: tuple[Tensor, ...],
+        arg_leaves: tuple[Tensor, ...],
+        sharded: Sharded,
+        *,
+        is_complete: bool,
+    ) -> Sources:
+        """Return all that there are, now that the solve has been made.
+
+        Raises
+        ------
+        CapturedTensorError
+            If one of them was computed from another.
+        """
+        params = (*named, *self._captured.found)
+        known = {id(param) for param in params}
+        gathered = [param for param in sharded.params.values() if param.requires_grad]
+        params = (*params, *(param for param in gathered if id(param) not in known))
+        check_histories(params)
+        others = (tensor for tensor in self._in_reach if id(tensor) not in sharded.shards)
+        return Sources(
+            params=params,
+            candidates=candidates(others, (*params, *arg_tensors, *arg_leaves)),
+            arg_tensors=arg_tensors,
+            arg_leaves=arg_leaves,
+            is_complete=is_complete,
+        )
+
+
+def named_tensors(func: VectorField, adjoint_params: Iterable[Tensor] | None) -> tuple[Tensor, ...]:
+    """Return what gets a gradient beside state and time, as far as the caller named it."""
+    if adjoint_params is not None:
+        given = tuple(adjoint_params)
+        for param in given:
+            if not isinstance(param, Tensor):
+                raise InvalidTypeError(
+                    f"adjoint_params holds a {type(param).__name__}. Allowed are tensors: pass "
+                    f"module.parameters(), or the tensors themselves."
+                )
+        if sharded_parameters(func) & {id(param) for param in given}:
+            raise UnsupportedError(
+                "adjoint_params holds parameters that FSDP2 shards: f reads others in their place, "
+                "gathered. Leave adjoint_params out, and they are found."
+            )
+    elif isinstance(func, nn.Module):
+        sharded = sharded_parameters(func)  # f reads others in their place, gathered
+        given = tuple(param for param in func.parameters() if id(param) not in sharded)
+    else:
+        given = ()
+    return tuple({id(param): param for param in given if param.requires_grad}.values())
