@@ -7,10 +7,11 @@ written; 2 if there is nothing to read.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reports.findings import plural
-from reports.loaders import load
+from reports.loaders import load, load_commits
 from reports.output import build_site
 from reports.readme import markdown_table, overview_picture
 from reports.records import Loaded
@@ -107,6 +108,8 @@ def _load(results: list[Path] | None, files: list[Path] | None) -> Loaded:
             f"no measurement was found in {places}. Run `make report` to measure and build, or "
             "name a folder of asv results with --results."
         )
+    commits = load_commits(Path(), [run.commit for run in loaded.runs])
+    loaded = replace(loaded, commits=commits)
     for shown in select(loaded.runs):
         failed = [item for item in shown.run.measurements if item.failed]
         if failed:

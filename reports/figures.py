@@ -63,6 +63,8 @@ class Series:
         Bars are pale.
     is_own : bool
         Labels are bold: the method that the report is about.
+    size : float
+        Of the marks, as a multiple of the usual.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Series:
     is_open: bool = False
     is_light: bool = False
     is_own: bool = False
+    size: float = 1.0
 
 
 @dataclass(frozen=True)

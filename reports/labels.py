@@ -1,6 +1,11 @@
 """Names and marks of methods and problems. What is not known here appears under its own name."""
 
-from dataclasses import dataclass
+import hashlib
+import itertools
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from reports.records import ProblemFacts
 
 BASE_METHOD = "torchdiffeq-backprop"
 OWN_METHODS = ("symadj", "symadj-stages")
@@ -27,7 +32,8 @@ class Style:
 class MethodLabel:
     """A method's name in tables, its short name beside a point, and what it does.
 
-    `is_exact` tells whether its gradient is known to be that of the steps taken, up to rounding.
+    `is_exact` tells whether its gradient is known to be that of the steps taken, up to rounding;
+    `code` is what to write to use it, or "" if there is no one line.
     """
 
     name: str
@@ -35,6 +41,7 @@ class MethodLabel:
     explanation: str
     style: Style
     is_exact: bool = True
+    code: str = ""
 
 
 _METHODS = {
@@ -43,18 +50,21 @@ _METHODS = {
         "symadj",
         "symplectic adjoint: exact; keeps the accepted states, replays each step's stages",
         Style("#0072b2", "circle"),
+        code="symadj.odeint(f, y0, t)",
     ),
     "symadj-stages": MethodLabel(
         "symadj (stages kept)",
         "symadj stages",
         "symplectic adjoint: exact; keeps the stage states too, so nothing is replayed",
         Style("#2f97d6", "square"),
+        code='symadj.odeint(f, y0, t, checkpoints="stages")',
     ),
     "torchdiffeq-backprop": MethodLabel(
         "torchdiffeq backprop",
         "backprop",
         "torchdiffeq's odeint: exact; the graph of every stage of every step is kept",
         Style("#737373", "diamond"),
+        code="torchdiffeq.odeint(f, y0, t)",
     ),
     "torchdiffeq-adjoint": MethodLabel(
         "torchdiffeq adjoint",
@@ -62,12 +72,14 @@ _METHODS = {
         "torchdiffeq's odeint_adjoint: a second ODE backwards in time; not exact",
         Style("#d55e00", "triangle-up"),
         is_exact=False,
+        code="torchdiffeq.odeint_adjoint(f, y0, t)",
     ),
     "checkpoint-solve": MethodLabel(
         "checkpoint per solve",
         "ckpt solve",
         "exact; the whole solve is run again with its graph",
         Style("#00936b", "triangle-down"),
+        code="torch.utils.checkpoint.checkpoint(torchdiffeq.odeint, f, y0, t, use_reentrant=False)",
     ),
     "checkpoint-step": MethodLabel(
         "checkpoint per step (ACA)",
@@ -76,11 +88,13 @@ _METHODS = {
         Style("#b8579a", "cross"),
     ),
 }
-_SPARE_STYLES = (
-    Style("#8c6d00", "x"),
-    Style("#7a5cc4", "star"),
-    Style("#a0522d", "circle"),
-    Style("#3f7f8f", "square"),
+# For methods that are not known here: hues that no known method has, in every shape.
+_SPARE_STYLES = tuple(
+    Style(color, marker)
+    for marker, color in itertools.product(
+        ("x", "star", "square", "triangle-up", "diamond", "circle", "triangle-down", "cross"),
+        ("#8c6d00", "#7a5cc4", "#a0522d", "#3f7f8f", "#9c3d54", "#5f7d1f"),
+    )
 )
 
 
@@ -95,57 +109,89 @@ class ProblemLabel:
     explanation : str
         One or two sentences: what is solved, on which data.
     is_axis : bool
-        It exists to be scaled along one axis; it is shown on the scaling page, not in the overview.
+        It exists to be scaled along one axis; it is left out of the overview.
+    source : str
+        Where it was published, if the results tell.
+    data : str
+        "real", "computed" (from a known equation), "synthetic", or "" if that is not known.
     """
 
     name: str
     explanation: str
     is_axis: bool = False
+    source: str = ""
+    data: str = ""
 
 
+_DIGITS = "the 1,797 handwritten digits that ship inside scikit-learn"
+_MLP = "A plain multilayer perceptron"
+_FLOW = "A continuous normalizing flow"
 _PROBLEMS = {
     "digits-classifier": ProblemLabel(
-        "Digits classifier",
-        "An ODE classifier of the 1,797 handwritten digits that ship inside scikit-learn (real "
-        "data).",
+        "Digits classifier", f"An ODE classifier of {_DIGITS}.", data="real"
     ),
     "digits-cnf": ProblemLabel(
         "Digits flow (CNF)",
-        "A continuous normalizing flow on the 1,797 handwritten digits that ship inside "
-        "scikit-learn (real data); the right-hand side calls autograd inside itself.",
+        f"{_FLOW} on {_DIGITS}; the right-hand side calls autograd inside itself.",
+        data="real",
     ),
     "kdv": ProblemLabel(
         "Korteweg-de Vries",
         "A learned energy whose flow reproduces Korteweg-de Vries trajectories, computed by a "
-        "spectral solver (synthetic data).",
+        "spectral solver.",
+        data="computed",
     ),
+    "cnf-power": ProblemLabel("POWER flow (d = 6)", f"{_FLOW} of 6-dimensional data."),
+    "cnf-gas": ProblemLabel("GAS flow (d = 8)", f"{_FLOW} of 8-dimensional data."),
+    "cnf-hepmass": ProblemLabel("HEPMASS flow (d = 21)", f"{_FLOW} of 21-dimensional data."),
+    "cnf-miniboone": ProblemLabel("MINIBOONE flow (d = 43)", f"{_FLOW} of 43-dimensional data."),
+    "cnf-bsds300": ProblemLabel("BSDS300 flow (d = 63)", f"{_FLOW} of 63-dimensional data."),
+    "cnf-mnist": ProblemLabel("MNIST flow (images)", f"{_FLOW} of images, on several scales."),
+    "cahn-hilliard": ProblemLabel(
+        "Cahn-Hilliard", "A learned energy whose flow reproduces Cahn-Hilliard trajectories."
+    ),
+    "odenet": ProblemLabel("ODE-Net", "An image classifier with a convolutional ODE block."),
+    "latent-ode": ProblemLabel(
+        "Latent ODE", "A latent state decoded along a solve, from observations at irregular times."
+    ),
+    "hamiltonian-spring": ProblemLabel(
+        "Spring (Hamiltonian)", "A learned Hamiltonian, fitted to noisy paths of a spring."
+    ),
+    "hamiltonian-pendulum": ProblemLabel(
+        "Pendulum (Hamiltonian)", "A learned Hamiltonian, fitted to noisy paths of a pendulum."
+    ),
+    "robertson": ProblemLabel("Robertson (stiff)", "Stiff chemical kinetics with learned rates."),
+    "spiral": ProblemLabel("Spiral", "A small network that learns a spiral."),
     "mlp-order": ProblemLabel(
         "MLP over tableau order",
-        "A plain multilayer perceptron, solved with Runge-Kutta methods of rising order "
-        "(synthetic data).",
+        f"{_MLP}, solved with Runge-Kutta methods of rising order.",
         is_axis=True,
+        data="synthetic",
     ),
     "mlp-size": ProblemLabel(
         "MLP over network size",
-        "Plain multilayer perceptrons of rising size (synthetic data).",
+        "Plain multilayer perceptrons of rising size.",
         is_axis=True,
+        data="synthetic",
     ),
     "mlp-steps": ProblemLabel(
         "MLP over number of steps",
-        "A plain multilayer perceptron, solved with a rising number of fixed steps (synthetic "
-        "data).",
+        f"{_MLP}, solved with a rising number of fixed steps.",
         is_axis=True,
+        data="synthetic",
     ),
     "mlp-checkpoints": ProblemLabel(
         "MLP over checkpoints",
-        "A plain multilayer perceptron; what is kept of the trajectory varies (synthetic data).",
+        f"{_MLP}; what is kept of the trajectory varies.",
         is_axis=True,
+        data="synthetic",
     ),
     "kdv-checkpoints": ProblemLabel(
         "Korteweg-de Vries over checkpoints",
         "A learned energy whose flow reproduces Korteweg-de Vries trajectories, on a fixed grid of "
-        "steps; the number of checkpoints varies (synthetic data).",
+        "steps; the number of checkpoints varies.",
         is_axis=True,
+        data="computed",
     ),
 }
 
@@ -183,13 +229,31 @@ def method_label(method: str, others: tuple[str, ...] = ()) -> MethodLabel:
     method : str
         Name in the results.
     others : tuple of str
-        Every method shown, so that two unknown ones get different styles.
+        Every method of the report, so that two unknown ones get different styles.
     """
     if method in _METHODS:
         return _METHODS[method]
-    unknown = sorted({name for name in (*others, method) if name not in _METHODS})
-    style = _SPARE_STYLES[unknown.index(method) % len(_SPARE_STYLES)]
+    style = _spare_styles(tuple(sorted({*others, method})))[method]
     return MethodLabel(method, method, "not described here", style, is_exact=False)
+
+
+@lru_cache(maxsize=16)
+def _spare_styles(names: tuple[str, ...]) -> dict[str, Style]:
+    """A style for each unknown method: the one its name stands for, or the next that is free.
+
+    So a method looks the same in every report, whatever else is in it, but for a rare collision.
+    """
+    styles: dict[str, Style] = {}
+    free = list(range(len(_SPARE_STYLES)))
+    for name in names:
+        if name in _METHODS:
+            continue
+        wanted = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(_SPARE_STYLES)
+        place = next((p for p in free if p >= wanted), free[0])
+        styles[name] = _SPARE_STYLES[place]
+        free.remove(place)
+        free = free or list(range(len(_SPARE_STYLES)))
+    return styles
 
 
 def method_order(method: str) -> tuple[int, str]:
@@ -215,9 +279,12 @@ def explained_checkpoints() -> tuple[tuple[str, str], ...]:
     return (count, *_CHECKPOINTS.values())
 
 
-def problem_label(problem: str) -> ProblemLabel:
-    """Label of a problem."""
-    return _PROBLEMS.get(problem, ProblemLabel(problem, ""))
+def problem_label(problem: str, facts: ProblemFacts | None = None) -> ProblemLabel:
+    """Label of a problem, with what the results tell of it."""
+    label = _PROBLEMS.get(problem, ProblemLabel(problem, ""))
+    if facts is None:
+        return label
+    return replace(label, source=facts.source, data=facts.data or label.data)
 
 
 def problem_order(problem: str) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from reports.pages import render_site
+from reports.pages.site import raw_names
 from reports.records import Loaded
 
 _STATIC = Path(__file__).parent / "static"
@@ -38,6 +39,9 @@ def build_site(loaded: Loaded, output: Path) -> list[str]:
         },
     }
     files |= render_site(loaded)
+    for name, copy in raw_names(loaded).items():
+        # As it was read: bytes that are no UTF-8 would have been a warning, and no run.
+        files[copy] = Path(name).read_text(encoding="utf-8")
     files[_MANIFEST] = "".join(f"{name}\n" for name in sorted(files))
     _clean(output, keep=set(files))
     for name, text in files.items():

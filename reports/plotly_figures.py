@@ -112,7 +112,7 @@ def _trace(series: Series) -> dict[str, Any]:
         "marker": {
             "color": color,
             "symbol": symbol,
-            "size": _MARKER_SIZE,
+            "size": round(_MARKER_SIZE * series.size),
             **({"opacity": 0} if is_hidden else {}),
             **({"line": {"width": 2}} if series.is_open else {}),
         },

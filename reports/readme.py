@@ -6,8 +6,8 @@ from reports.drawings import ratio_scatter
 from reports.drawings.notes import BASE_NOTE, STEP_ERROR, TRUE_ERROR
 from reports.formats import FAILED, NOT_MEASURED, format_interval, format_ratio, format_relative
 from reports.labels import BASE_METHOD, OWN_METHODS, method_label, problem_label
-from reports.static_figures import picture_svg
 from reports.summaries import Row, Summary
+from reports.svg import picture_svg
 
 
 def overview_picture(summary: Summary) -> str:
@@ -25,7 +25,7 @@ def overview_picture(summary: Summary) -> str:
     ]
     if not figures:
         raise ValueError("no case has both wall_ratio and peak memory beside torchdiffeq-backprop")
-    labels = [method_label(method, summary.methods) for method in summary.methods]
+    labels = [method_label(method, summary.known_methods) for method in summary.methods]
     return picture_svg(figures, labels, f"{BASE_NOTE} Nearer the lower left corner is better.")
 
 

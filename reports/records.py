@@ -110,6 +110,14 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class ProblemFacts:
+    """Where a problem comes from, and its data: "real", "computed", "synthetic" or "" if unknown."""
+
+    source: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
     """One file of results: one commit, one machine, one environment.
 
@@ -133,6 +141,10 @@ class Run:
         When the last measurement started, UTC.
     is_dirty : bool
         The tree held changes that the commit does not.
+    suites : mapping of str to tuple of str
+        Problem to the benchmarks that measure it, by the tool's own names.
+    problems : mapping of str to ProblemFacts
+        What the results tell of their problems.
     """
 
     tool: str
@@ -143,6 +155,21 @@ class Run:
     date: datetime | None = None
     measured: datetime | None = None
     is_dirty: bool = False
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: Mapping[str, ProblemFacts] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str | None:
+        """Version of symadj that ran, if it was recorded."""
+        return dict(self.environment.packages).get("symadj")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What the repository knows of a commit: its subject, and the tags on it."""
+
+    subject: str
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,11 +182,18 @@ class Loaded:
         In the order of the folders, then of the file names.
     warnings : tuple of str
         One sentence for each file or part of a file that was left out, naming it.
+    commits : mapping of str to Commit
+        Hash to what the repository knows of it, where there is one.
     """
 
     runs: tuple[Run, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    commits: Mapping[str, Commit] = field(default_factory=dict)
 
     def __add__(self, other: "Loaded") -> "Loaded":
         """Both, one after the other."""
-        return Loaded(self.runs + other.runs, self.warnings + other.warnings)
+        return Loaded(
+            self.runs + other.runs,
+            self.warnings + other.warnings,
+            {**self.commits, **other.commits},
+        )

@@ -132,6 +132,7 @@ class Summary:
     run: Run
     memory_meter: str
     comparisons: tuple[Comparison, ...]
+    known_methods: tuple[str, ...] = ()
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
@@ -173,28 +174,31 @@ class Summary:
         return tuple(m for m in self.run.measurements if m.failed)
 
 
-def summarize(run: Run) -> Summary:
+def summarize(run: Run, known_methods: tuple[str, ...] = ()) -> Summary:
     """Set the measurements of a run side by side.
 
     Parameters
     ----------
     run : Run
         One file of results.
+    known_methods : tuple of str
+        Methods of the whole report, so that each looks the same everywhere; default, the run's.
 
     Returns
     -------
     Summary
         Its comparisons, ordered by problem, tableau, size and steps.
     """
+    # Cells of a GPU run that are CPU only have no GPU memory: they are shown without.
     has_gpu = any(m.value("peak_gpu_bytes") for m in run.measurements)
     memory_meter = "peak_gpu_bytes" if has_gpu else "peak_cpu_bytes"
     groups: dict[Configuration, list[Measurement]] = {}
     for measurement in run.measurements:
         groups.setdefault(measurement.case.configuration, []).append(measurement)
-    methods = tuple({measurement.case.method for measurement in run.measurements})
+    methods = known_methods or tuple(sorted({m.case.method for m in run.measurements}))
     comparisons = [_compare(work, group, memory_meter, methods) for work, group in groups.items()]
     comparisons.sort(key=lambda item: _configuration_order(item.configuration))
-    return Summary(run, memory_meter, tuple(comparisons))
+    return Summary(run, memory_meter, tuple(comparisons), methods)
 
 
 def _compare(

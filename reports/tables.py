@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.dial import Dial
@@ -20,7 +20,7 @@ from reports.formats import (
     format_seconds,
     meter,
 )
-from reports.labels import BASE_METHOD, Style, problem_label
+from reports.labels import BASE_METHOD, Style, method_label, problem_label
 from reports.records import CASE_FIELDS, Configuration, Measurement, Run
 from reports.summaries import Comparison, Estimate, Row, Summary
 
@@ -43,6 +43,10 @@ class Cell:
         Mark of a method, shown before the text.
     href : str
         Page that the text links to.
+    is_code : bool
+        The text is code.
+    picture : str
+        SVG of our own making, shown before the text; never made from a name.
     """
 
     text: str
@@ -51,6 +55,8 @@ class Cell:
     kind: str = ""
     style: Style | None = None
     href: str = ""
+    is_code: bool = False
+    picture: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def _estimate_cell(
 ) -> Cell:
     if estimate is None:
         return _absent(row.measurement, name)
-    detail = ""
+    detail = "one sample"
     if estimate.low is not None and estimate.high is not None:
         detail = format_interval(estimate.low, estimate.high, text)
     return Cell(text(estimate.value), detail, estimate.value)
@@ -108,8 +114,8 @@ def _seconds(row: Row) -> Cell:
 
 def _time_ratio(row: Row) -> Cell:
     cell = _estimate_cell(row, "wall_ratio", row.time_ratio, format_ratio)
-    is_base = row.method == BASE_METHOD and cell.value is not None
-    return replace(cell, detail=cell.detail or "base") if is_base else cell
+    is_base = row.method == BASE_METHOD and cell.value == 1
+    return replace(cell, detail="base") if is_base else cell
 
 
 def _peak(row: Row) -> Cell:
@@ -265,23 +271,35 @@ def _key_cell(value: int | str) -> Cell:
     return Cell(str(value), value=float(value) if isinstance(value, int) else None)
 
 
-def headline_table(comparison: Comparison) -> Table:
-    """The few numbers that decide, for each method of one configuration."""
-    columns: list[tuple[Column, _Read]] = [
-        (Column("Method", is_number=False), _method),
-        (_MEMORY_RATIO, _memory_ratio),
-        (_TIME_RATIO, _time_ratio),
-        (Column("Peak memory"), _peak),
-        (_WALL, _seconds),
-        (_TRUE, _reader(TRUE_ERROR)),
-        (_STEP, _reader(STEP_ERROR)),
-        (_EVALUATIONS, _evaluations),
+def matrix_table(summary: Summary, pages: Mapping[str, str]) -> Table:
+    """Memory and time of every method relative to backprop's, one problem a row."""
+    columns = [Column("Problem", is_number=False), Column("As measured", is_number=False)]
+    columns += [
+        Column(method_label(method, summary.known_methods).name, "memory / backprop's, time")
+        for method in summary.methods
     ]
+    rows = []
+    for problem in summary.work:
+        comparison = summary.headline(problem)
+        work = comparison.configuration
+        cells = [
+            Cell(problem_label(problem).name, href=pages[problem]),
+            Cell(f"{work.tableau}, {work.steps} steps, {work.size}"),
+        ]
+        for method in summary.methods:
+            row = comparison.row(method)
+            cells.append(Cell(NOT_MEASURED, kind="missing") if row is None else _matrix_cell(row))
+        rows.append(tuple(cells))
     return Table(
-        "",
-        tuple(column for column, _ in columns),
-        tuple(tuple(read(row) for _, read in columns) for row in comparison.rows),
+        "Peak memory, and in small letters time, relative to torchdiffeq backprop",
+        tuple(columns),
+        tuple(rows),
     )
+
+
+def _matrix_cell(row: Row) -> Cell:
+    memory, time = _memory_ratio(row), _time_ratio(row)
+    return replace(memory, detail=f"time {time.text}")
 
 
 def dial_table(dial: Dial) -> Table:
@@ -317,28 +335,6 @@ def dial_table(dial: Dial) -> Table:
         "The replayed steps are computed."
         if not_run
         else "",
-    )
-
-
-def error_table(summary: Summary) -> Table:
-    """Both gradient errors of every measurement."""
-    columns: list[tuple[Column, _Read]] = [
-        (Column("Method", is_number=False), _method),
-        (
-            Column("Problem", is_number=False),
-            lambda row: Cell(problem_label(_work(row).problem).name),
-        ),
-        (Column("Tableau", is_number=False), lambda row: Cell(_work(row).tableau)),
-        (Column("Network and batch", is_number=False), lambda row: Cell(_work(row).size)),
-        (Column("Steps", is_number=False), lambda row: _key_cell(_work(row).steps)),
-        (_TRUE, _reader(TRUE_ERROR)),
-        (_STEP, _reader(STEP_ERROR)),
-    ]
-    rows = [row for comparison in summary.comparisons for row in comparison.rows]
-    return Table(
-        "Gradient errors of every measurement",
-        tuple(column for column, _ in columns),
-        tuple(tuple(read(row) for _, read in columns) for row in rows),
     )
 
 

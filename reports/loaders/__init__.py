@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reports.loaders.asv import load_asv
+from reports.loaders.commits import load_commits
 from reports.loaders.pytest_benchmark import load_pytest_benchmark
 from reports.records import Loaded
 
-__all__ = ["load", "load_asv", "load_pytest_benchmark"]
+__all__ = ["load", "load_asv", "load_commits", "load_pytest_benchmark"]
 
 
 def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:

@@ -6,7 +6,9 @@ as ``repr``. The optional ``<machine>/provenance/<same name>`` tells versions an
 """
 
 import ast
+import functools
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +16,17 @@ from pathlib import Path
 from reports.loaders.parse import (
     Cells,
     UnreadableFileError,
+    add_column,
     as_count,
     as_date,
     as_key,
     as_mapping,
-    as_number,
+    as_problems,
     as_text,
     is_case,
     read_object,
 )
-from reports.records import CASE_FIELDS, Environment, Loaded, Run
+from reports.records import CASE_FIELDS, Case, Environment, Loaded, Run
 
 _PREFIX = "track_"
 _THREADS = "num_threads"
@@ -84,7 +87,7 @@ class _Benchmark:
     """One entry of a result file: its flat results and the values of its parameters."""
 
     results: Sequence[object]
-    params: tuple[tuple[object, ...], ...]
+    params: tuple[tuple[str, ...], ...]
     started_at: object
 
 
@@ -96,6 +99,7 @@ def _load_run(file: Path, names: Mapping[str, tuple[str, ...]], warnings: list[s
             f"{file.as_posix()}: not an asv result file of version {_VERSION}"
         )
     cells, threads, started = Cells(), None, []
+    suites: dict[str, set[str]] = {}
     for benchmark, entry in results.items():
         leaf = benchmark.rpartition(".")[2]
         if not leaf.startswith(_PREFIX):
@@ -106,19 +110,25 @@ def _load_run(file: Path, names: Mapping[str, tuple[str, ...]], warnings: list[s
             if meter == _THREADS:
                 threads = _first_count(parsed.results)
                 continue
-            _add_cells(cells, meter, parsed, names.get(benchmark, CASE_FIELDS))
+            cases = _cases(names.get(benchmark, CASE_FIELDS), parsed.params)
+            add_column(cells.cells(cases), meter, parsed.results)
         except (TypeError, ValueError) as error:
             warnings.append(f"{file.as_posix()}: {benchmark} is left out ({error})")
             continue
         started.append(as_date(parsed.started_at))
+        for problem in {case.configuration.problem for case in cases}:
+            suites.setdefault(problem, set()).add(benchmark.rpartition(".")[0])
+    provenance = _provenance(file.parent / "provenance" / file.name, warnings)
     return Run(
         tool="asv",
         file=file.as_posix(),
         commit=as_text(data.get("commit_hash")) or "unknown",
-        environment=_environment(file, data, threads, warnings),
+        environment=_environment(file, data, threads, provenance),
         measurements=cells.measurements(),
         date=as_date(data.get("date")),
         measured=max((date for date in started if date is not None), default=None),
+        suites={problem: tuple(sorted(names)) for problem, names in sorted(suites.items())},
+        problems=as_problems(provenance),
     )
 
 
@@ -138,49 +148,49 @@ def _parse_entry(columns: object, entry: object) -> _Benchmark:
     params = named.get("params") or []
     if not isinstance(params, list) or not all(isinstance(values, list) for values in params):
         raise TypeError("its parameters are not lists of values")
-    unquoted = tuple(tuple(_unquote(value) for value in values) for values in params)
-    size = 1
-    for values in unquoted:
-        size *= len(values)
+    quoted = tuple(tuple(str(value) for value in values) for values in params)
+    size = math.prod(map(len, quoted))
     results = named.get("result")
     if results is None:
         # The benchmark failed as a whole (its setup_cache raised, or it ran out of time).
         results = [None] * size
     if not isinstance(results, list) or len(results) != size:
         raise ValueError(f"its results are not the {size} that its parameters ask for")
-    return _Benchmark(results, unquoted, named.get("started_at"))
+    return _Benchmark(results, quoted, named.get("started_at"))
 
 
-def _unquote(text: object) -> object:
+def _unquote(text: str) -> int | str:
     """Undo the ``repr`` that asv stores; text that is no literal stays as it is."""
-    if not isinstance(text, str):
-        return text
     try:
-        return ast.literal_eval(text)
+        return as_key(ast.literal_eval(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _cases(names: tuple[str, ...], params: tuple[tuple[str, ...], ...]) -> tuple[Case, ...]:
+    """Cases of a benchmark, in the order of its results; the same for every meter and commit."""
+    if len(names) != len(params) or not is_case(dict.fromkeys(names)):
+        raise ValueError(f"its parameters are not those of a case: {', '.join(CASE_FIELDS)}")
+    values = [[_unquote(text) for text in texts] for texts in params]
+    return tuple(
+        Case.from_fields(dict(zip(names, combination, strict=True)))
+        for combination in itertools.product(*values)
+    )
 
 
 def _first_count(results: Sequence[object]) -> int | None:
     return next((count for count in map(as_count, results) if count is not None), None)
 
 
-def _add_cells(cells: Cells, meter: str, parsed: _Benchmark, names: tuple[str, ...]) -> None:
-    if len(names) != len(parsed.params) or not is_case(dict.fromkeys(names)):
-        raise ValueError(f"its parameters are not those of a case: {', '.join(CASE_FIELDS)}")
-    for value in parsed.results:
-        if value is not None:
-            as_number(value)  # all or nothing: raises before the first cell is taken
-    for combination, value in zip(itertools.product(*parsed.params), parsed.results, strict=True):
-        cells.add(dict(zip(names, map(as_key, combination), strict=True)), meter, value)
-
-
 def _environment(
-    file: Path, data: Mapping[str, object], threads: int | None, warnings: list[str]
+    file: Path,
+    data: Mapping[str, object],
+    threads: int | None,
+    provenance: Mapping[str, object],
 ) -> Environment:
     """Facts of the machine, from the result file, completed by the provenance file beside it."""
     params = as_mapping(data.get("params"))
-    provenance = _provenance(file.parent / "provenance" / file.name, warnings)
     packages = dict(as_mapping(data.get("requirements")))
     packages.update(as_mapping(provenance.get("packages")))
     python = as_text(provenance.get("python")) or as_text(data.get("python"))

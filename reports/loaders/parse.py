@@ -2,11 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reports.records import CASE_FIELDS, Case, Measurement
+from reports.records import CASE_FIELDS, Case, Measurement, ProblemFacts
+
+
+Cell = tuple[dict[str, float], set[str]]  # values, failed meters
 
 
 class UnreadableFileError(Exception):
@@ -68,6 +71,8 @@ def as_number(value: object) -> float:
     TypeError
         It is not a number.
     """
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"a meter is a number, not {type(value).__name__}")
     try:
@@ -94,12 +99,25 @@ def as_date(value: object) -> datetime | None:
         return None
 
 
+def as_problems(provenance: Mapping[str, object]) -> dict[str, ProblemFacts]:
+    """What a provenance file tells of the problems: ``{"problems": {name: {source, data}}}``."""
+    found = {}
+    for name, facts in as_mapping(provenance.get("problems")).items():
+        told = as_mapping(facts)
+        data = as_text(told.get("data")) or ("synthetic" if told.get("synthetic") is True else "")
+        found[name] = ProblemFacts(as_text(told.get("source")) or "", data)
+    return found
+
+
 class Cells:
-    """Meters of cases, gathered one value at a time."""
+    """Meters of cases, gathered one value, or one meter of many cases, at a time."""
 
     def __init__(self) -> None:
-        self._values: dict[Case, dict[str, float]] = {}
-        self._failed: dict[Case, set[str]] = {}
+        self._cells: dict[Case, Cell] = {}
+
+    def cells(self, cases: Iterable[Case]) -> list["Cell"]:
+        """Return what has been gathered for each case, to be added to."""
+        return [self._cells.setdefault(case, ({}, set())) for case in cases]
 
     def add(self, fields: Mapping[str, int | str], meter: str, value: object) -> None:
         """Take one value: None is a failure, NaN was skipped.
@@ -109,22 +127,31 @@ class Cells:
         TypeError
             The value is neither None nor a number.
         """
-        number = None if value is None else as_number(value)
-        case = Case.from_fields(fields)
-        values = self._values.setdefault(case, {})
-        failed = self._failed.setdefault(case, set())
-        if number is None:
-            failed.add(meter)
-        elif not math.isnan(number):
-            values[meter] = number
+        add_column(self.cells([Case.from_fields(fields)]), meter, [value])
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Every case that has a value or a failure; what was skipped altogether is left out."""
         return tuple(
-            Measurement(case, values, frozenset(self._failed[case]))
-            for case, values in self._values.items()
-            if values or self._failed[case]
+            Measurement(case, values, frozenset(failed))
+            for case, (values, failed) in self._cells.items()
+            if values or failed
         )
+
+
+def add_column(cells: Sequence[Cell], meter: str, values: Sequence[object]) -> None:
+    """Take one meter of several cases: None is a failure, NaN was skipped.
+
+    Raises
+    ------
+    TypeError
+        A value is neither None nor a number; then none has been taken.
+    """
+    numbers = [None if value is None else as_number(value) for value in values]
+    for (known, failed), number in zip(cells, numbers, strict=True):
+        if number is None:
+            failed.add(meter)
+        elif number == number:  # not NaN; a call for each of a million values is slow
+            known[meter] = number
 
 
 def is_case(fields: Mapping[str, object]) -> bool:
