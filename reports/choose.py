@@ -104,7 +104,7 @@ class Offer:
         return (self.row.peak_bytes or math.nan) * there / here
 
     def most_steps(self, budget_bytes: float) -> float:
-        """Most steps that fit a budget, everything else as measured; infinite if any number does."""
+        """Most steps that fit a budget, all else as measured; infinite if any number fits."""
         kept = self.row.measurement.case.checkpoints
         symbols = self.place.symbols(kept, self.graph_bytes)
         factor = (self.row.peak_bytes or math.nan) / evaluate(self.law, symbols)

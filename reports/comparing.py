@@ -9,6 +9,7 @@ from reports.drawings.notes import TRUE_ERROR
 from reports.formats import (
     NOT_MEASURED,
     format_bytes,
+    format_change,
     format_count,
     format_ratio,
     format_relative,
@@ -92,6 +93,7 @@ def pair_table(
         ),
         tuple(rows[:_MOST_ROWS]),
         f"{len(rows) - _MOST_ROWS} more rows are left out." if len(rows) > _MOST_ROWS else "",
+        is_stacked=True,
     )
 
 
@@ -132,7 +134,7 @@ def tableau_pairs(summary: Summary) -> list[Pair]:
 
 
 def method_pairs(summary: Summary) -> list[Pair]:
-    """Each of our methods against every other one, on the configuration that stands for a problem."""
+    """Each of our methods against every other one, on what stands for a problem."""
     found = []
     for problem in summary.problems:
         comparison = summary.headline(problem)
@@ -187,7 +189,7 @@ def change_table(caption: str, items: Sequence[Change], summary: Summary) -> Tab
                 Cell(meter(item.meter).label),
                 Cell(text(low), value=low),
                 Cell(text(high), value=high),
-                Cell(format_ratio(ratio), value=ratio if math.isfinite(ratio) else None),
+                Cell(format_change(ratio), value=ratio if math.isfinite(ratio) else None),
                 Cell(item.verdict, kind=kind),
             )
         )

@@ -66,6 +66,17 @@ def format_ratio(value: float) -> str:
     return f"{value:.2f}×" if abs(value) >= 0.095 else f"{_significant(value, 2)}×"
 
 
+def format_change(value: float) -> str:
+    """Ratio of a later value to an earlier one: in per cent where it is near one.
+
+    >>> format_change(1.004), format_change(0.93), format_change(1.25), format_change(0.5)
+    ('+0.4 %', '-7 %', '1.25×', '0.50×')
+    """
+    if math.isfinite(value) and abs(value - 1) < 0.0995:
+        return f"{'+' if value > 1 else ''}{_significant(100 * (value - 1), 2)} %"
+    return format_ratio(value)
+
+
 def format_relative(value: float) -> str:
     """Relative error, with an exponent.
 
@@ -78,6 +89,11 @@ def format_relative(value: float) -> str:
         return "0"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def format_joules(value: float) -> str:
+    """Energy."""
+    return f"{_significant(value)} J" if math.isfinite(value) else format_special(value)
 
 
 def format_power(value: float) -> str:
@@ -187,17 +203,22 @@ _KNOWN = {
 KNOWN_METERS = tuple(_KNOWN)
 
 
+# What a word in the name of an unknown meter tells of it, the first that is there.
+_BY_WORD: tuple[tuple[str, Callable[[float], str], str], ...] = (
+    ("seconds", format_seconds, "s"),
+    ("bytes", format_bytes, "B"),
+    ("joules", format_joules, "J"),
+    ("relative", format_relative, "1"),
+    ("error", format_relative, "1"),
+    ("ratio", format_ratio, "1"),
+)
+
+
 def meter(name: str) -> Meter:
     """Describe a meter; one that is not known is described by the unit in its name."""
     if name in _KNOWN:
         return _KNOWN[name]
     label = name.replace("_", " ").capitalize()
-    if "seconds" in name:
-        return Meter(name, label, format_seconds, "s")
-    if "bytes" in name:
-        return Meter(name, label, format_bytes, "B")
-    if "relative" in name or "error" in name:
-        return Meter(name, label, format_relative, "1")
-    if "ratio" in name:
-        return Meter(name, label, format_ratio, "1")
-    return Meter(name, label, format_count, "1")
+    known = ((text, unit) for word, text, unit in _BY_WORD if word in name)
+    text, unit = next(known, (format_count, "1"))
+    return Meter(name, label, text, unit)

@@ -1,8 +1,8 @@
 """The paper's claims and its table of costs, beside what was measured here.
 
 Matsubara, Miyatake, Yaguchi: Symplectic Adjoint Method for Exact Gradient of Neural ODE with
-Minimal Memory, NeurIPS 2021, arXiv:2102.09750. Its seconds and MiB belong to its machine and are not
-repeated; its claims are about ratios and growth, and these can be held against any machine.
+Minimal Memory, NeurIPS 2021, arXiv:2102.09750. Its seconds and MiB belong to its machine and are
+not repeated; its claims are about ratios and growth, and these can be held against any machine.
 """
 
 import math

@@ -111,7 +111,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class ProblemFacts:
-    """Where a problem comes from, and its data: "real", "computed", "synthetic" or "" if unknown."""
+    """Where a problem comes from; its data: "real", "computed", "synthetic", "" if unknown."""
 
     source: str = ""
     data: str = ""

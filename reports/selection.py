@@ -1,4 +1,7 @@
-"""Which runs are shown: the newest of each machine and tool. Runs are never merged."""
+"""Which runs are shown: the newest of each machine and tool that is more than a part of the cases.
+
+Runs are never merged.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +19,8 @@ class Shown:
     Attributes
     ----------
     run : Run
-        The newest.
+        The newest that measured at least half as many cases as the largest: who measures a single
+        suite again does not want the others to vanish.
     others : tuple of Run
         The others, newest first.
     """
@@ -46,7 +50,9 @@ def select(runs: Iterable[Run]) -> tuple[Shown, ...]:
     shown = []
     for group in groups.values():
         group.sort(key=_age, reverse=True)
-        shown.append(Shown(group[0], tuple(group[1:])))
+        most = max(len(run.measurements) for run in group)
+        run = next(run for run in group if 2 * len(run.measurements) >= most)
+        shown.append(Shown(run, tuple(other for other in group if other is not run)))
     return tuple(sorted(shown, key=lambda item: item.run.tool))
 
 

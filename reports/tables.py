@@ -24,6 +24,8 @@ from reports.labels import BASE_METHOD, Style, method_label, problem_label
 from reports.records import CASE_FIELDS, Configuration, Measurement, Run
 from reports.summaries import Comparison, Estimate, Row, Summary
 
+_LONG = 48  # letters
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -58,6 +60,11 @@ class Cell:
     is_code: bool = False
     picture: str = ""
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it is a text that may take several lines."""
+        return self.value is None and max(len(self.text), len(self.detail)) > _LONG
+
 
 @dataclass(frozen=True)
 class Column:
@@ -70,12 +77,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first column heads its row."""
+    """A table; the first column heads its row. Stacked: details stand below what they detail."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    is_stacked: bool = False
 
 
 _Read = Callable[[Row], Cell]

@@ -1,4 +1,4 @@
-"""The claim in one figure: memory against time of every method on every problem, and the medians."""
+"""The claim in one figure: memory against time of every method on every problem."""
 
 import statistics
 

@@ -8,11 +8,11 @@ from reports.axes import Axis, log_axis
 from reports.changes import Track
 from reports.drawings.notes import is_loggable, slug
 from reports.figures import LINE, POINTS, Figure, Point, Series, with_labels
-from reports.formats import format_bytes, format_ratio, meter
+from reports.formats import format_bytes, format_change, meter
 from reports.labels import OWN_METHODS, MethodLabel
 from reports.records import Run
 
-_MOST_TICKS = 6
+_MOST_TICKS = 3
 _BOUNDS = {
     "wall_ratio": ("wall_ratio_low", "wall_ratio_high"),
     "wall_seconds": ("wall_seconds_q25", "wall_seconds_q75"),
@@ -101,5 +101,5 @@ def _point(track: Track, place: int, runs: Sequence[Run]) -> Point:
 def _step(track: Track, place: int) -> Point:
     number, item = track.points[place]
     value, before = item.values[track.meter], track.values[place - 1]
-    factor = format_ratio(value / before) if before else "new"
+    factor = format_change(value / before) if before else "new"
     return Point(float(number), value, f"steps by {factor}", factor)

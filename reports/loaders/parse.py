@@ -8,7 +8,6 @@ from pathlib import Path
 
 from reports.records import CASE_FIELDS, Case, Measurement, ProblemFacts
 
-
 Cell = tuple[dict[str, float], set[str]]  # values, failed meters
 
 
@@ -146,11 +145,12 @@ def add_column(cells: Sequence[Cell], meter: str, values: Sequence[object]) -> N
     TypeError
         A value is neither None nor a number; then none has been taken.
     """
+    isnan = math.isnan
     numbers = [None if value is None else as_number(value) for value in values]
     for (known, failed), number in zip(cells, numbers, strict=True):
         if number is None:
             failed.add(meter)
-        elif number == number:  # not NaN; a call for each of a million values is slow
+        elif not isnan(number):
             known[meter] = number
 
 

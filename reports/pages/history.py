@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from reports.changes import JUDGED, Track, tracks
 from reports.drawings import history_figure
 from reports.drawings.notes import comparison_key, configuration_text, slug
-from reports.formats import format_ratio, meter
+from reports.formats import format_change, meter
 from reports.pages.site import Site
 from reports.records import Case
 from reports.summaries import Comparison
@@ -124,7 +124,7 @@ def _track_table(site: Site, found: Iterable[Track]) -> Table:
         first, last = values[0], values[-1]
         moved = len(set(values)) > 1
         steps = [
-            f"{format_ratio(values[p] / values[p - 1])} at "
+            f"{format_change(values[p] / values[p - 1])} at "
             f"{site.runs[track.points[p][0]].commit[:8]}"
             for p in track.steps
             if values[p - 1]
@@ -142,7 +142,7 @@ def _track_table(site: Site, found: Iterable[Track]) -> Table:
                 Cell(str(len(values)), value=len(values)),
                 Cell(text(first), value=first),
                 Cell(text(last), value=last),
-                Cell(format_ratio(ratio), value=ratio) if ratio else Cell("-", kind="missing"),
+                Cell(format_change(ratio), value=ratio) if ratio else Cell("-", kind="missing"),
                 Cell("; ".join(steps) or _no_steps(track), kind="" if steps else "missing"),
             )
         )
@@ -189,7 +189,7 @@ def _step_table(site: Site, stepped: list[tuple[Track, int]], pages: dict[str, s
                 Cell(meter(track.meter).label),
                 Cell(text(values[place - 1]), value=values[place - 1]),
                 Cell(text(values[place]), value=values[place]),
-                Cell(format_ratio(ratio), value=ratio) if ratio else Cell("-", kind="missing"),
+                Cell(format_change(ratio), value=ratio) if ratio else Cell("-", kind="missing"),
                 Cell(verdict, kind="worse" if verdict == "more" else "better"),
             )
         )

@@ -4,7 +4,7 @@ from reports.changes import LESS, MORE, UNDECIDED, broken, changes
 from reports.choose import BUDGETS, ladder, offers
 from reports.drawings import claim_figure, ratio_scatter
 from reports.findings import findings, plural, verdict
-from reports.formats import format_bytes, format_ratio, meter
+from reports.formats import format_bytes, format_change, format_ratio, meter
 from reports.pages.compare import TABLEAUS, VERSIONS
 from reports.pages.site import Site
 from reports.tables import matrix_table
@@ -79,7 +79,7 @@ def _slower(site: Site) -> tuple[str, str, str]:
     if worse:
         listed = "; ".join(
             f"{meter(item.meter).label} of {item.case.method} on "
-            f"{site.problem(item.case.configuration.problem).name} {format_ratio(item.ratio)}"
+            f"{site.problem(item.case.configuration.problem).name} {format_change(item.ratio)}"
             for item in (slower or worse)[:_LISTED]
         )
         text += f" Largest: {listed}."

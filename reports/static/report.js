@@ -4,7 +4,7 @@
 
 // ---- Figures ---------------------------------------------------------------------------------
 
-function themed(layout) {
+function themed(layout, height) {
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(name).trim();
   const axis = (spec) => ({
@@ -18,6 +18,7 @@ function themed(layout) {
   });
   return {
     ...layout,
+    height,
     xaxis: axis(layout.xaxis),
     yaxis: { ...axis(layout.yaxis), showline: layout.yaxis.showgrid },
     shapes: layout.shapes.map((shape) => ({
@@ -36,7 +37,6 @@ function themed(layout) {
     barmode: "overlay",
     hovermode: "closest",
     showlegend: false,
-    height: 290,
     margin: { l: 62, r: 12, t: 10, b: 46 },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
   };
@@ -55,9 +55,10 @@ function drawFigure(figure) {
     displaylogo: false,
     displayModeBar: false, // dragging zooms, a double click resets
   };
-  Plotly.newPlot(area, spec.data, themed(spec.layout), config).then(() => picture.remove());
+  const height = figure.closest(".hero") ? 416 : 290;
+  Plotly.newPlot(area, spec.data, themed(spec.layout, height), config).then(() => picture.remove());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    Plotly.react(area, spec.data, themed(spec.layout), config);
+    Plotly.react(area, spec.data, themed(spec.layout, height), config);
   });
 }
 
@@ -352,19 +353,21 @@ const waiting = new Map();
 
 // Called by the files in runs/: a page that was opened from disk can load scripts, but not data.
 function reportRun(number, data) {
-  runs.set(number, data);
-  waiting.get(number)?.();
+  waiting.get(number)?.(data);
 }
 
 function loadRun(number) {
-  if (runs.has(number)) return Promise.resolve(runs.get(number));
-  return new Promise((resolve, reject) => {
-    waiting.set(number, () => resolve(runs.get(number)));
-    const root = document.querySelector("script[src$='report.js']").getAttribute("src").replace("report.js", "");
-    const script = element("script", { src: `${root}runs/${number}.js` });
-    script.addEventListener("error", () => reject(new Error(`runs/${number}.js`)));
-    document.head.append(script);
-  });
+  if (!runs.has(number)) {
+    const loaded = new Promise((resolve, reject) => {
+      const own = document.querySelector("script[src$='report.js']").getAttribute("src");
+      const script = element("script", { src: own.replace("report.js", `runs/${number}.js`) });
+      waiting.set(number, resolve);
+      script.addEventListener("error", () => reject(new Error(`runs/${number}.js`)));
+      document.head.append(script);
+    });
+    runs.set(number, loaded);
+  }
+  return runs.get(number);
 }
 
 function startComparer() {

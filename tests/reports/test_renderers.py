@@ -21,7 +21,7 @@ from reports.drawings import (
 from reports.figures import LINE, Figure
 from reports.labels import method_label
 from reports.plotly_figures import plotly_figure
-from reports.static_figures import figure_svg, picture_svg
+from reports.svg import figure_svg, picture_svg
 from reports.sweeps import AXES, sweeps
 from tests.reports.invented import ALL_PROBLEMS, plausible, summary_of
 
