@@ -1,4 +1,4 @@
-"""Command line: ``python -m reports build | picture | table``.
+"""Command line: ``python -m reports build | serve | picture | table``.
 
 Exit status: 0, failed measurements included (the report shows them); 1 if the output cannot be
 written; 2 if there is nothing to read.
@@ -7,6 +7,7 @@ written; 2 if there is nothing to read.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from reports.output import build_site
 from reports.readme import markdown_table, overview_picture
 from reports.records import Loaded
 from reports.selection import select
+from reports.serve import LOOPBACK, Builder, make_server
 from reports.summaries import Summary, summarize
 
 _RESULTS = (Path(".asv/results"), Path("reports/results"))
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "serve":
+            return _serve(options)
         loaded = _load(options.results, options.pytest_benchmark)
         if options.command == "build":
             build_site(loaded, options.output)
@@ -69,10 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="write the site")
     build.add_argument("--output", type=Path, default=_OUTPUT, help="folder of the site")
+    serve = commands.add_parser("serve", help="show the site on this machine, built as needed")
+    serve.add_argument("--output", type=Path, default=_OUTPUT, help="folder of the site")
+    serve.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1; 0: a free one")
     picture = commands.add_parser("picture", help="write the README's picture")
     picture.add_argument("--output", type=Path, required=True, help="SVG file to write")
     table = commands.add_parser("table", help="print the README's table in Markdown")
-    for command in (build, picture, table):
+    for command in (build, serve, picture, table):
         command.add_argument(
             "--results",
             type=Path,
@@ -94,11 +101,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(results: list[Path] | None, files: list[Path] | None) -> Loaded:
-    """Read what was named, or what lies at the default places; warn of what could not be read."""
+def _serve(options: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+
+    def build() -> None:
+        build_site(_load(options.results, options.pytest_benchmark), options.output)
+
+    results, files = _places(options.results, options.pytest_benchmark)
+    builder = Builder(build, (*results, *files, _BENCHMARKS))
+    builder.refresh()
+    with make_server(options.output, builder, options.port) as server:
+        print(f"report: http://{LOOPBACK}:{server.server_port}/ (end it by Ctrl-C)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    return 0
+
+
+def _places(results: list[Path] | None, files: list[Path] | None) -> tuple[list[Path], list[Path]]:
+    """What was named, or what lies at the default places."""
     if results is None and files is None:
-        results, files = list(_RESULTS), sorted(_BENCHMARKS.rglob("*.json"))
-    results, files = results or [], files or []
+        return list(_RESULTS), sorted(_BENCHMARKS.rglob("*.json"))
+    return results or [], files or []
+
+
+def _load(results: list[Path] | None, files: list[Path] | None) -> Loaded:
+    """Read what was named, or lies at the default places; warn of what could not be read."""
+    results, files = _places(results, files)
     loaded = load(results, files)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)

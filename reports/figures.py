@@ -9,6 +9,7 @@ from reports.axes import Axis
 from reports.labels import Style
 from reports.placement import POSITIONS, place
 
+WIDTH, HEIGHT = 374, 266
 POINTS, LINE, LEVEL, BAR, TEXT = "points", "line", "level", "bar", "text"
 
 
@@ -101,6 +102,11 @@ class Figure:
     x: Axis
     y: Axis
     series: tuple[Series, ...]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels: names above one another need room."""
+        return max(HEIGHT, 70 + 16 * len(self.y.ticks)) if self.y.is_category else HEIGHT
 
     @property
     def is_empty(self) -> bool:

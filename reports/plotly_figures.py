@@ -26,6 +26,7 @@ def plotly_figure(figure: Figure) -> dict[str, Any]:
     return {
         "data": [_trace(series) for series in figure.series if series.points],
         "layout": {
+            "height": figure.height + 24,
             "xaxis": _axis(figure.x),
             "yaxis": _axis(figure.y),
             "shapes": _references(figure),

@@ -62,11 +62,11 @@ def markdown_table(summary: Summary) -> str:
 
 
 def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
 
 
-def _escape(text: str) -> str:
-    """Keep a name from ending a cell or starting markup."""
+def markdown_text(text: str) -> str:
+    """Keep a name from ending a cell of a table, or starting markup."""
     for character in ("\\", "|", "<", "`", "*", "_", "["):
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

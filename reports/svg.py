@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from reports.axes import Axis
-from reports.figures import BAR, LEVEL, LINE, TEXT, Figure, Point, Series
+from reports.figures import BAR, HEIGHT, LEVEL, LINE, TEXT, WIDTH, Figure, Point, Series
 from reports.labels import MethodLabel, Style
 
-WIDTH, HEIGHT = 374, 266
 _LETTER, _LINE = 5.8, 12.0
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _LIGHT = {"ink": "#1f2429", "faint": "#5a636d", "grid": "#dfe3e8"}
@@ -52,7 +51,7 @@ def figure_svg(figure: Figure) -> str:
     str
         The same bytes for the same figure.
     """
-    return _document(WIDTH, HEIGHT, _style(dark=True), _panel(figure))
+    return _document(WIDTH, figure.height, _style(dark=True), _panel(figure))
 
 
 def picture_svg(figures: Sequence[Figure], methods: Sequence[MethodLabel], caption: str) -> str:
@@ -141,7 +140,7 @@ def _panel(figure: Figure) -> list[str]:
     title = 16 if figure.y.title else 0
     left = min(widest * _LETTER + title + 10, 0.45 * WIDTH)
     lines = max((text.count("\n") + 1 for _, text in figure.x.ticks), default=1)
-    right, top, bottom = WIDTH - 12.0, 10.0, HEIGHT - 22 - lines * _LINE
+    right, top, bottom = WIDTH - 12.0, 10.0, figure.height - 22 - lines * _LINE
 
     def x_of(value: float) -> float:
         return left + (right - left) * figure.x.fraction(value)
@@ -153,7 +152,7 @@ def _panel(figure: Figure) -> list[str]:
         *_x_axis(figure.x, x_of, top, bottom),
         *_y_axis(figure.y, y_of, left, right),
         f'<path class="a" fill="none" d="M{_n(left)} {_n(top)}V{_n(bottom)}H{_n(right)}"/>',
-        _text((left + right) / 2, HEIGHT - 6, figure.x.title, anchor="middle", kind="f"),
+        _text((left + right) / 2, figure.height - 6, figure.x.title, anchor="middle", kind="f"),
     ]
     if figure.y.title:
         middle = (top + bottom) / 2

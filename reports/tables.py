@@ -299,9 +299,10 @@ def matrix_table(summary: Summary, pages: Mapping[str, str]) -> Table:
             cells.append(Cell(NOT_MEASURED, kind="missing") if row is None else _matrix_cell(row))
         rows.append(tuple(cells))
     return Table(
-        "Peak memory, and in small letters time, relative to torchdiffeq backprop",
+        "Peak memory, and below it time, relative to torchdiffeq backprop",
         tuple(columns),
         tuple(rows),
+        is_stacked=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from reports.changes import LESS, MORE, SAME, UNDECIDED, broken, changes
 from reports.comparing import change_table, machine_pairs, method_pairs, pair_table
+from reports.labels import method_label, problem_label
 from reports.pages.site import Site, dump
 from reports.records import Run
 from reports.selection import Shown
@@ -82,10 +83,15 @@ def run_scripts(places: tuple[tuple[Shown, str], ...]) -> dict[str, str]:
     files = {}
     for number, (run, _) in enumerate(_pickable(places)):
         meters = [m for m in _METERS if any(m in item.values for item in run.measurements)]
+        problems = {item.case.configuration.problem for item in run.measurements}
         data = {
             "meters": meters,
             "cases": [list(map(str, item.case.fields())) for item in run.measurements],
             "values": [[item.values.get(m) for m in meters] for item in run.measurements],
+            "names": {
+                **{m: method_label(m).name for m in {i.case.method for i in run.measurements}},
+                **{p: problem_label(p).name for p in problems},
+            },
             "failed": [k for k, item in enumerate(run.measurements) if item.failed],
         }
         text = _escaped(dump(_finite(data)))

@@ -2,6 +2,7 @@
 
 from reports.changes import LESS, MORE, UNDECIDED, broken, changes
 from reports.choose import BUDGETS, ladder, offers
+from reports.digest import badge_svg, summary_markdown
 from reports.drawings import claim_figure, ratio_scatter
 from reports.findings import findings, plural, verdict
 from reports.formats import format_bytes, format_change, format_ratio, meter
@@ -19,6 +20,8 @@ def overview_page(site: Site) -> None:
     headlines = [summary.headline(problem) for problem in summary.work]
     drawn = [figure for item in headlines if (figure := ratio_scatter(summary, item)) is not None]
     claim = claim_figure(summary)
+    site.files["badge.svg"] = badge_svg(summary)
+    site.files["summary.md"] = summary_markdown(summary, site.previous)
     site.render(
         "overview.html",
         "index.html",

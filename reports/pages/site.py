@@ -12,7 +12,7 @@ import jinja2
 from reports.changes import Previous, previous
 from reports.comparing import Pair, tableau_pairs
 from reports.drawings.notes import slug
-from reports.figures import Figure
+from reports.figures import WIDTH, Figure
 from reports.findings import plural
 from reports.formats import format_bytes, format_seconds
 from reports.labels import MethodLabel, ProblemLabel, method_label, problem_label
@@ -20,7 +20,7 @@ from reports.plotly_figures import plotly_figure
 from reports.records import Loaded, Run
 from reports.selection import Shown
 from reports.summaries import Summary
-from reports.svg import HEIGHT, WIDTH, figure_svg, marker_path
+from reports.svg import figure_svg, marker_path
 
 _HERE = Path(__file__).parent.parent
 PAGES = (
@@ -168,9 +168,7 @@ def _environment() -> jinja2.Environment:
         "plural": plural,
     }
     environment.filters.update(filters)
-    environment.globals.update(
-        marker_path=marker_path, version_of=version_of, width=WIDTH, height=HEIGHT
-    )
+    environment.globals.update(marker_path=marker_path, version_of=version_of, width=WIDTH)
     return environment
 
 

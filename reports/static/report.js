@@ -4,7 +4,7 @@
 
 // ---- Figures ---------------------------------------------------------------------------------
 
-function themed(layout, height) {
+function themed(layout, isHero) {
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(name).trim();
   const axis = (spec) => ({
@@ -18,7 +18,7 @@ function themed(layout, height) {
   });
   return {
     ...layout,
-    height,
+    height: isHero ? 416 : layout.height,
     xaxis: axis(layout.xaxis),
     yaxis: { ...axis(layout.yaxis), showline: layout.yaxis.showgrid },
     shapes: layout.shapes.map((shape) => ({
@@ -55,10 +55,10 @@ function drawFigure(figure) {
     displaylogo: false,
     displayModeBar: false, // dragging zooms, a double click resets
   };
-  const height = figure.closest(".hero") ? 416 : 290;
-  Plotly.newPlot(area, spec.data, themed(spec.layout, height), config).then(() => picture.remove());
+  const isHero = figure.closest(".hero") !== null;
+  Plotly.newPlot(area, spec.data, themed(spec.layout, isHero), config).then(() => picture.remove());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    Plotly.react(area, spec.data, themed(spec.layout, height), config);
+    Plotly.react(area, spec.data, themed(spec.layout, isHero), config);
   });
 }
 
@@ -377,9 +377,9 @@ function startComparer() {
   const note = document.getElementById("compared");
   const [PROBLEM, METHOD, TABLEAU, SIZE, STEPS, KEPT] = [0, 1, 2, 3, 4, 5];
 
-  function offer(select, values, wanted) {
+  function offer(select, values, wanted, names = {}) {
     const kept = values.includes(select.value) ? select.value : wanted(values);
-    select.replaceChildren(...values.map((value) => new Option(value, value)));
+    select.replaceChildren(...values.map((value) => new Option(names[value] ?? value, value)));
     select.value = kept;
   }
 
@@ -403,7 +403,8 @@ function startComparer() {
     for (const [side, data] of [["a", a], ["b", b]]) {
       const distinct = (column) => [...new Set(data.cases.map((fields) => fields[column]))].sort();
       offer(field("method", side), distinct(METHOD), (values) =>
-        side === "a" && values.includes("torchdiffeq-backprop") ? "torchdiffeq-backprop" : values.includes("symadj") ? "symadj" : values[0],
+        ["symadj", "torchdiffeq-backprop"].find((name) => values.includes(name) && (side === "b" || name !== "symadj")) ?? values[0],
+        data.names,
       );
       offer(field("tableau", side), ["each", ...distinct(TABLEAU)], () => "each");
     }
@@ -433,7 +434,7 @@ function startComparer() {
         return [`${(y / x).toPrecision(3)}× (${text(x)} → ${text(y)})`, y / x];
       });
       const what = isOne ? `${size}, ${kept}` : `${tableau}, ${steps} steps, ${size}, ${kept}`;
-      rows.push([problem, what, ...cells]);
+      rows.push([a.names[problem], what, ...cells]);
     }
     const table = makeTable(["Problem", "Configuration", ...columns.map(([name]) => name)], rows);
     const place = document.getElementById("comparison");
