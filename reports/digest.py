@@ -63,11 +63,9 @@ def summary_markdown(summary: Summary, before: Previous | None) -> str:
             f"Against {markdown_text(before.name)}: {plural(len(worse), 'figure')} of {len(found)} "
             f"worse, {plural(len(failed), 'new failure')}."
         )
-        lines += [
-            f"- {meter(item.meter).label}, {markdown_text(', '.join(map(str, item.case.fields())))} "
-            f"{format_change(item.ratio)}"
-            for item in worse[:_MOST]
-        ]
+        for item in worse[:_MOST]:
+            case = markdown_text(", ".join(map(str, item.case.fields())))
+            lines.append(f"- {meter(item.meter).label}, {case}: {format_change(item.ratio)}")
         if len(worse) > _MOST:
             lines.append(f"- and {len(worse) - _MOST} more")
     return "\n".join([*lines, "", markdown_table(summary)])

@@ -1,6 +1,7 @@
 """The claim in one figure: memory against time of every method on every problem."""
 
 import statistics
+from dataclasses import replace
 
 from reports.drawings.notes import (
     BASE_NOTE,
@@ -45,32 +46,35 @@ def claim_figure(summary: Summary) -> Figure | None:
                 name = f"{row.look.name}: problems{'' if equal else ', at a larger error'}"
                 look = row.look.style
                 series.append(Series(name, POINTS, look, points, is_open=not equal, size=0.6))
-    for found in spots.values():
-        row = found[0][0]
-        middle = Point(
-            statistics.median(time for _, time, *_ in found),
-            statistics.median(memory for _, _, memory, *_ in found),
-            f"{row.look.name}: median of {len(found)}",
-            row.look.short,
-        )
-        own = row.method in OWN_METHODS
-        name = f"{row.look.name}: median"
-        series.append(Series(name, POINTS, row.look.style, (middle,), is_own=own, size=1.5))
-    times = [point.x for one in series for point in one.points]
-    memories = [point.y for one in series for point in one.points]
-    return with_labels(
-        Figure(
-            "claim",
-            "Memory against time, every problem",
-            f"Small marks: one problem each. Large marks: the median of a method over "
-            f"{len(summary.work)} problems. Lower is less memory, further left is less time. "
-            f"{BASE_NOTE} Outlines: not at equal error, the error of the gradient is more than "
-            f"{_EQUAL:g} times backprop's, or not known.",
-            *ratio_plane(memory_title(summary), times, memories),
-            tuple(series),
-        ),
-        POINTS,
+    medians = tuple(_median(found) for found in spots.values())
+    times = [point.x for one in (*series, *medians) for point in one.points]
+    memories = [point.y for one in (*series, *medians) for point in one.points]
+    figure = Figure(
+        "claim",
+        "Memory against time, every problem",
+        f"Small marks: one problem each. Large marks: the median of a method over "
+        f"{len(summary.work)} problems. Lower is less memory, further left is less time. "
+        f"{BASE_NOTE} Outlines: not at equal error, the error of the gradient is more than "
+        f"{_EQUAL:g} times backprop's, or not known.",
+        *ratio_plane(memory_title(summary), times, memories),
+        medians,
     )
+    # Names keep off the large marks only: over a small one they can still be read.
+    named = with_labels(figure, POINTS)
+    return replace(named, series=(*series, *named.series))
+
+
+def _median(found: list[tuple[Row, float, float, bool, str]]) -> Series:
+    row = found[0][0]
+    middle = Point(
+        statistics.median(time for _, time, *_ in found),
+        statistics.median(memory for _, _, memory, *_ in found),
+        f"{row.look.name}: median of {len(found)}",
+        row.look.short,
+    )
+    own = row.method in OWN_METHODS
+    name = f"{row.look.name}: median"
+    return Series(name, POINTS, row.look.style, (middle,), is_own=own, size=1.5)
 
 
 def is_equal_error(comparison: Comparison, row: Row) -> bool:

@@ -90,7 +90,7 @@ def _sweep_axis(sweep: Sweep) -> tuple[Axis, dict[int | str, float]]:
         return log_axis(title, counts.values(), format_compact, margins=(0.08, 0.42)), counts
     texts = [tableau_label(str(v)) if sweep.axis == "tableau" else str(v) for v in sweep.values]
     names = [text.replace(" ", "\n", 1) for text in texts]
-    if sweep.axis == "checkpoints":
+    if sweep.axis == "checkpoints" and len(names) > 3:
         # Words side by side need two lines to keep apart.
         names = [
             f"\n{name}" if place % 2 and not name.isdecimal() else name

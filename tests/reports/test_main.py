@@ -21,9 +21,8 @@ TWO = ("symadj", "torchdiffeq-backprop")
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and pictures that cost nothing."""
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("reports.pages.figure_svg", lambda figure: "<svg></svg>")
     return tmp_path
 
 

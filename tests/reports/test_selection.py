@@ -22,6 +22,16 @@ def test_the_newest_commit_of_each_machine(tmp_path: Path) -> None:
     assert (two.run.environment.machine, two.run.commit[0]) == ("two", "b")
 
 
+def test_a_later_part_does_not_take_the_place_of_the_whole(tmp_path: Path) -> None:
+    write_asv(tmp_path, KDV, commit="a" * 40, date=DATE)
+    part = {"Kdv": fields("kdv", methods=("symadj",))}
+    write_asv(tmp_path, part, commit="b" * 40, date=DATE + 1)
+
+    (shown,) = select(load([tmp_path], []).runs)
+
+    assert (shown.run.commit[0], shown.others[0].commit[0]) == ("a", "b")
+
+
 def test_folders_keep_their_order_and_asv_comes_first(tmp_path: Path) -> None:
     write_asv(tmp_path / "reference", KDV, machine="a-reference")
     write_asv(tmp_path / "own", KDV, machine="own")

@@ -7,8 +7,7 @@ from pathlib import Path
 from reports.dial import dials
 from reports.tables import (
     dial_table,
-    error_table,
-    headline_table,
+    matrix_table,
     measurement_table,
     measurements_csv,
 )
@@ -62,19 +61,27 @@ def test_a_meter_that_was_never_measured_is_named_below(tmp_path: Path) -> None:
     assert table.note == "Not measured in this run: Peak memory (GPU)."
 
 
-def test_the_summary_adds_evaluations(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path, {"Kdv": fields("kdv")})
+def test_the_matrix_has_memory_and_below_it_time(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, _values_with_other)
 
-    table = headline_table(summary.comparisons[0])
+    (row,) = matrix_table(summary, {"kdv": "page.html"}).rows
 
-    cell = table.rows[0][-1]
-    assert (cell.text, cell.detail) == ("360", "120 + 240")
+    assert (row[0].text, row[0].href) == ("Korteweg-de Vries", "page.html")
+    assert (row[2].text, row[2].detail) == ("0.12×", "time 1.50×")
+    assert (row[6].text, row[6].kind) == ("failed", "failed")
 
 
-def test_both_errors_of_everything(tmp_path: Path) -> None:
-    table = error_table(summary_of(tmp_path, {"Kdv": fields("kdv")}))
+def test_a_time_without_an_interval_says_that_it_is_one_sample(tmp_path: Path) -> None:
+    def values(named: Fields) -> Values:
+        known = meters(named)
+        return {**known, "wall_seconds_q25": known["wall_seconds"], "wall_seconds_q75": None}
 
-    assert [cell.text for cell in table.rows[3][-2:]] == ["1.0e-7", "1.0e-3"]
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, values)
+
+    table = measurement_table(summary, summary.comparisons, with_problem=False)
+
+    labels = [column.label for column in table.columns]
+    assert {row[labels.index("Wall time")].detail for row in table.rows} == {"one sample"}
 
 
 def test_the_table_of_the_dial_has_every_setting_and_where_the_others_stand(
