@@ -13,18 +13,19 @@ from reports.labels import OWN_METHODS, MethodLabel
 from reports.records import Run
 
 _MOST_TICKS = 3
+_MOST_RUNS = 60
 _BOUNDS = {
     "wall_ratio": ("wall_ratio_low", "wall_ratio_high"),
     "wall_seconds": ("wall_seconds_q25", "wall_seconds_q75"),
 }
 
 
-def commit_axis(runs: Sequence[Run]) -> Axis:
+def commit_axis(runs: Sequence[Run], start: int) -> Axis:
     """Axis of commits, the oldest on the left, with room for labels on the right."""
-    every = math.ceil(len(runs) / _MOST_TICKS)
-    ticks = tuple((float(k), runs[k].commit[:7]) for k in range(0, len(runs), every))
-    room = max(0.35 * len(runs), 0.6)
-    return Axis("Commit", -0.5, len(runs) - 0.5 + room, ticks)
+    every = math.ceil((len(runs) - start) / _MOST_TICKS)
+    ticks = tuple((float(k), runs[k].commit[:7]) for k in range(start, len(runs), every))
+    room = max(0.35 * (len(runs) - start), 0.6)
+    return Axis("Commit", start - 0.5, len(runs) - 0.5 + room, ticks)
 
 
 def history_figure(
@@ -50,15 +51,17 @@ def history_figure(
         The oldest first.
     """
     series = []
+    start = max(len(runs) - _MOST_RUNS, 0)
     for track, look in found:
-        points = [_point(track, place, runs) for place in range(len(track.points))]
-        if not all(is_loggable(point.y) for point in points):
+        shown = [place for place, (number, _) in enumerate(track.points) if number >= start]
+        points = [_point(track, place, runs) for place in shown]
+        if not points or not all(is_loggable(point.y) for point in points):
             continue
         last = points[-1]
         points[-1] = replace(last, label=look.short)
         own = track.case.method in OWN_METHODS
         series.append(Series(look.name, LINE, look.style, tuple(points), is_own=own))
-        steps = tuple(_step(track, place) for place in track.steps)
+        steps = tuple(_step(track, place) for place in track.steps if place in shown)
         if steps:
             style = look.style
             series.append(
@@ -67,16 +70,17 @@ def history_figure(
     if not series:
         return None
     described = meter(name)
+    older = f" The last {_MOST_RUNS} of {len(runs)} runs." if start else ""
     figure = Figure(
         slug(f"history-{key}-{name}"),
         described.label,
-        f"{where}. Rings: the series steps there, by the factor beside them."
+        f"{where}. Rings: the series steps there, by the factor beside them.{older}"
         + (
             " Whiskers: 95 % interval. Base: torchdiffeq backprop = 1."
             if name == "wall_ratio"
             else ""
         ),
-        commit_axis(runs),
+        commit_axis(runs, start),
         log_axis(
             "Time / backprop's time" if name == "wall_ratio" else described.label,
             [value for one in series for p in one.points for value in (p.y, *(p.y_interval or ()))],

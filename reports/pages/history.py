@@ -14,7 +14,8 @@ from reports.tables import Cell, Column, Table
 
 _SHOWN = ("wall_seconds", *JUDGED)
 _DRAWN = ("wall_ratio", "peak_cpu_bytes", "peak_gpu_bytes", "nfe_backward")
-_ROWS_PER_PAGE = 200
+_ROWS_PER_PAGE = 120
+_MOST_POINTS = 100
 _MOST_STEPS = 200
 _MOST_COMMITS = 300
 
@@ -130,7 +131,7 @@ def _track_table(site: Site, found: Iterable[Track]) -> Table:
             if values[p - 1]
         ]
         ratio = last / first if first else None
-        picture = sparkline_svg(values, track.steps) if moved and _is_drawable(values) else ""
+        picture = _sparkline(track) if moved and _is_drawable(values) else ""
         rows.append(
             (
                 *_head(site, track.case),
@@ -163,6 +164,12 @@ def _track_table(site: Site, found: Iterable[Track]) -> Table:
 
 def _no_steps(track: Track) -> str:
     return "none" if track.meter in JUDGED else "not judged: seconds of two runs do not compare"
+
+
+def _sparkline(track: Track) -> str:
+    """The last values only: more than a picture this small can show."""
+    first = max(len(track.points) - _MOST_POINTS, 0)
+    return sparkline_svg(track.values[first:], [p - first for p in track.steps if p >= first])
 
 
 def _is_drawable(values: list[float]) -> bool:

@@ -348,3 +348,29 @@ def write_history(
             date=DATE + number * 86_400_000,
             values=values,
         )
+
+
+def write_many(folder: Path, num_commits: int) -> int:
+    """Write a long history of many cases quickly; return how many measurements it holds.
+
+    Ten problems by ten methods by five tableaus at every commit; the times drift.
+    """
+    methods = (*METHODS, *(f"method-{letter}" for letter in "abcd"))
+    tableaus = ("heun2", "bosh3", "rk4", "dopri5", "dopri8")
+    classes = {
+        f"P{number}": fields(f"problem-{number}", methods=methods, tableaus=tableaus)
+        for number in range(10)
+    }
+    first = write_asv(folder, classes)
+    content = json.loads(first.read_text(encoding="utf-8"))
+    first.unlink()
+    for number in range(num_commits):
+        commit = f"{number:08x}" * 5
+        content |= {"commit_hash": commit, "date": DATE + number * 3_600_000}
+        for name, entry in content["results"].items():
+            if "wall" in name:
+                entry[0] = [value * (1 + 0.001 * (number % 7)) for value in entry[0]]
+        (first.parent / f"{commit[:8]}-existing-py.json").write_text(
+            json.dumps(content), encoding="utf-8"
+        )
+    return num_commits * len(classes) * len(methods) * len(tableaus)
