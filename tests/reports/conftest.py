@@ -1,19 +1,22 @@
 """A small site, built once, and the results it is built from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reports.loaders import load
 from reports.output import build_site
-from reports.records import Loaded
+from reports.records import Commit, Loaded
 from tests.reports.invented import (
+    ALL_PROBLEMS,
     METHODS,
     case,
     dial_classes,
     fields,
     plausible,
     write_asv,
+    write_history,
     write_provenance,
     write_pytest_benchmark,
 )
@@ -45,6 +48,26 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_asv(folder, {"Kdv": fields("kdv")}, commit="f" * 40, date=1_600_000_000_000)
     write_asv(folder, {"Kdv": fields("kdv")}, machine=hostile_folder(HOSTILE))
     return folder
+
+
+@pytest.fixture(scope="session")
+def grown_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of several commits, with steps, unknown methods, and hostile names everywhere."""
+    folder = tmp_path_factory.mktemp("grown")
+    flow = fields(
+        "cnf-miniboone",
+        methods=(*METHODS, "method-x", "method-y"),
+        sizes=("1 x 43-860-860-43 batch 1000",),
+    )
+    hostile = fields(HOSTILE_PROBLEM, methods=("symadj", "torchdiffeq-backprop", HOSTILE))
+    commits = [f"{number:x}" * 40 for number in range(1, 7)]
+    write_history(folder, commits, {**ALL_PROBLEMS, "Flow": flow, "Hostile": hostile})
+    write_history(folder, commits[-1:], machine=hostile_folder(HOSTILE))
+    loaded = load([folder], [])
+    subjects = {name: Commit(f"{HOSTILE_PROBLEM} {HOSTILE}", ("v<b>0.1",)) for name in commits[2:3]}
+    output = tmp_path_factory.mktemp("grown-site")
+    build_site(replace(loaded, commits=subjects), output)
+    return output
 
 
 @pytest.fixture(scope="session")
