@@ -138,6 +138,17 @@ def zero_axis(
     return Axis(title, 0.0, high * (1 + room), tuple((tick, text(tick)) for tick in ticks))
 
 
+def linear_axis(title: str, values: Iterable[float], text: Callable[[float], str]) -> Axis:
+    """Linear axis around values of any sign."""
+    known = list(values)
+    low, high = min(known), max(known)
+    span = (high - low) or abs(high) or 1.0
+    low, high = low - 0.1 * span, high + 0.1 * span
+    step = _nice_step((high - low) / 5)
+    ticks = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return Axis(title, low, high, tuple((tick, text(tick)) for tick in ticks))
+
+
 def _nice_step(least: float) -> float:
     """Smallest of 1, 2, 5 times a power of ten that is no less than this."""
     decade = 10.0 ** math.floor(math.log10(least))

@@ -26,6 +26,9 @@ LAWS: Mapping[str, tuple[str, ...]] = {
     "checkpoint-solve": ("N*s*G", "W"),
     "checkpoint-step": ("N*S", "s*G", "W"),
     "torchdiffeq-adjoint": ("S", "G", "W", "W", "W"),
+    "torchdiffeq-seminorm": ("S", "G", "W", "W", "W"),
+    "paper-symplectic": _STATES,
+    "paper-aca": ("N*S", "s*G", "W"),
     "symadj": _STATES,
     "symadj-stages": ("N*s*S", "G", "W"),
 }

@@ -136,6 +136,17 @@ def format_count(value: float) -> str:
     return text.replace(",", _THIN_SPACE)
 
 
+def format_number(value: float) -> str:
+    """Plain number, three significant digits; with an exponent where it is small.
+
+    >>> format_number(-12.345), format_number(0.5), format_number(1e-5)
+    ('-12.3', '0.5', '1.0e-5')
+    """
+    if value and abs(value) < 1e-3:
+        return format_relative(value)
+    return _significant(value) if math.isfinite(value) else format_special(value)
+
+
 def format_rate(value: float) -> str:
     """Samples per second, three significant digits."""
     if not math.isfinite(value):
@@ -185,6 +196,10 @@ _KNOWN = {
         Meter("seconds_per_sample", "Time per sample", format_seconds, "s"),
         Meter("peak_cpu_bytes", "Peak memory (CPU)", format_bytes, "B"),
         Meter("peak_gpu_bytes", "Peak memory (GPU)", format_bytes, "B"),
+        Meter("first_call_seconds", "First call", format_seconds, "s"),
+        Meter("cuda_seconds", "Time on the GPU", format_seconds, "s"),
+        Meter("peak_gpu_reserved_bytes", "Reserved memory (GPU)", format_bytes, "B"),
+        Meter("energy_joules", "Energy (GPU)", format_joules, "J"),
         Meter("nfe_forward", "NFE forward", format_count, "1"),
         Meter("nfe_backward", "NFE backward", format_count, "1"),
         Meter("nvjp", "VJPs", format_count, "1"),

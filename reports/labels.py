@@ -87,13 +87,60 @@ _METHODS = {
         "exact; each step is run again with its graph",
         Style("#b8579a", "cross"),
     ),
+    "torchdiffeq-seminorm": MethodLabel(
+        "torchdiffeq seminorm",
+        "seminorm",
+        "torchdiffeq's odeint_adjoint with the seminorm of Kidger et al. 2021: fewer steps back",
+        Style("#c0504d", "triangle-down"),
+        is_exact=False,
+        code='torchdiffeq.odeint_adjoint(f, y0, t, adjoint_options={"norm": "seminorm"})',
+    ),
+    "paper-symplectic": MethodLabel(
+        "the paper's code",
+        "paper",
+        "torch_symplectic_adjoint, the code that came with the paper",
+        Style("#7a5cc4", "star"),
+        code="torch_symplectic_adjoint.odeint_symplectic_adjoint(f, y0, t)",
+    ),
+    "paper-aca": MethodLabel(
+        "the paper's code (ACA)",
+        "paper ACA",
+        "a checkpoint per step, by the code that came with the paper",
+        Style("#9a6fd0", "x"),
+        code="torch_symplectic_adjoint.odeint_checkpoint(f, y0, t)",
+    ),
+    "torchode": MethodLabel(
+        "torchode backprop",
+        "torchode",
+        "backpropagation through torchode, which takes steps of its own for each sample",
+        Style("#8c6d00", "square"),
+    ),
+    "diffrax-recursive": MethodLabel(
+        "diffrax recursive",
+        "diffrax",
+        "diffrax's RecursiveCheckpointAdjoint, jitted by JAX: exact for its own steps",
+        Style("#4e7f1f", "diamond"),
+    ),
+    "diffrax-backsolve": MethodLabel(
+        "diffrax backsolve",
+        "diffrax backsolve",
+        "diffrax's BacksolveAdjoint, jitted by JAX: a second ODE backwards in time; not exact",
+        Style("#4e7f1f", "triangle-up"),
+        is_exact=False,
+    ),
+    "mali": MethodLabel(
+        "MALI",
+        "MALI",
+        "the reversible asynchronous leapfrog of Zhuang et al. 2021: exact, in constant memory",
+        Style("#a0522d", "star"),
+    ),
 }
 # For methods that are not known here: hues that no known method has, in every shape.
 _SPARE_STYLES = tuple(
     Style(color, marker)
     for marker, color in itertools.product(
         ("x", "star", "square", "triangle-up", "diamond", "circle", "triangle-down", "cross"),
-        ("#8c6d00", "#7a5cc4", "#a0522d", "#3f7f8f", "#9c3d54", "#5f7d1f"),
+        ("#3f7f8f", "#9c3d54", "#6b7a1a", "#8a6a4f", "#5a6fb0", "#b0527a"),
     )
 )
 

@@ -76,7 +76,7 @@ def _time(row: Row | None, other: Row) -> str:
     if row is None:
         return NOT_MEASURED
     if row.time_ratio is None:
-        return FAILED if "wall_ratio" in row.measurement.failed else NOT_MEASURED
+        return _absent(row, "wall_ratio")
     ratio = row.time_ratio
     if other.method == BASE_METHOD:
         text = format_ratio(ratio.value)
@@ -84,7 +84,7 @@ def _time(row: Row | None, other: Row) -> str:
             return text
         return f"{text} ({format_interval(ratio.low, ratio.high, format_ratio)})"
     if other.time_ratio is None:
-        return FAILED if "wall_ratio" in other.measurement.failed else NOT_MEASURED
+        return _absent(other, "wall_ratio")
     return _quotient(ratio.value, other.time_ratio.value)
 
 
@@ -93,8 +93,7 @@ def _memory(row: Row | None, other: Row) -> str:
         return NOT_MEASURED
     for item in (row, other):
         if item.peak_bytes is None:
-            has_failed = item.memory_meter in item.measurement.failed
-            return FAILED if has_failed else NOT_MEASURED
+            return _absent(item, item.memory_meter)
     return _quotient(row.peak_bytes or 0.0, other.peak_bytes or 0.0)
 
 
@@ -108,4 +107,10 @@ def _error(row: Row | None, name: str) -> str:
     value = row.measurement.value(name)
     if value is not None:
         return format_relative(value)
-    return FAILED if name in row.measurement.failed else NOT_MEASURED
+    return _absent(row, name)
+
+
+def _absent(row: Row, meter: str) -> str:
+    if meter in row.measurement.failed:
+        return FAILED
+    return row.measurement.reason or NOT_MEASURED

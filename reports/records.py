@@ -7,6 +7,17 @@ from datetime import datetime
 CASE_FIELDS = ("problem", "method", "tableau", "size", "steps", "checkpoints")
 
 
+# Codes of the meter ``outcome``: why a case has no figures, or none that may be compared.
+OUTCOMES: Mapping[int, str] = {
+    1: "not installed",
+    2: "not offered",
+    3: "out of memory",
+    4: "known failure",
+    5: "unequal work",
+    6: "error not reached",
+}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """A piece of work that several methods can be compared on.
@@ -92,6 +103,12 @@ class Measurement:
         """Whether it was not run, for the steps it would replay: the one figure it then has."""
         return set(self.values) == {"num_replayed_steps"} and not self.failed
 
+    @property
+    def reason(self) -> str:
+        """Why it has no figures, or no ratio, if the results tell; "" otherwise."""
+        code = self.values.get("outcome")
+        return "" if code is None else OUTCOMES.get(round(code), f"outcome {code:g}")
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -173,6 +190,68 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """Where a training is after some iterations; None is a number that was not finite."""
+
+    iteration: int
+    wall_seconds: float | None
+    num_evaluations: float | None
+    held_out_loss: float | None
+    gradient_error: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training by one gradient method.
+
+    Attributes
+    ----------
+    method, setting, dtype : str
+        The gradient method, how time was discretized ("loose", "tight", "grid"), the precision.
+    points : tuple of CurvePoint
+        In the order of iterations.
+    failure : str
+        Last line of what ended it early, or "".
+    """
+
+    method: str
+    setting: str
+    dtype: str
+    points: tuple[CurvePoint, ...]
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One task, trained from one seed by several methods: a file of ``benchmarks train``.
+
+    Attributes
+    ----------
+    machine, task, data, network, commit, file : str
+        Where, what, on which data ("real", "computed", "synthetic"), by which network and code.
+    seed : int
+        Of the weights and batches.
+    settings : mapping of str to str
+        Name of a discretization to what it is, in words.
+    curves : tuple of Curve
+        All of them from the same weights, on the same batches.
+    date : datetime or None
+        When it ended, UTC.
+    """
+
+    machine: str
+    task: str
+    data: str
+    network: str
+    commit: str
+    file: str
+    seed: int
+    settings: Mapping[str, str]
+    curves: tuple[Curve, ...]
+    date: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What a loader found, and what it could not read.
 
@@ -184,11 +263,14 @@ class Loaded:
         One sentence for each file or part of a file that was left out, naming it.
     commits : mapping of str to Commit
         Hash to what the repository knows of it, where there is one.
+    trainings : tuple of Training
+        In the order of the folders, then of the file names.
     """
 
     runs: tuple[Run, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     commits: Mapping[str, Commit] = field(default_factory=dict)
+    trainings: tuple[Training, ...] = ()
 
     def __add__(self, other: "Loaded") -> "Loaded":
         """Both, one after the other."""
@@ -196,4 +278,5 @@ class Loaded:
             self.runs + other.runs,
             self.warnings + other.warnings,
             {**self.commits, **other.commits},
+            self.trainings + other.trainings,
         )

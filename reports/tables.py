@@ -102,6 +102,8 @@ def _absent(measurement: Measurement, name: str) -> Cell:
         return Cell(FAILED, kind="failed")
     if measurement.is_left_out:
         return Cell(NOT_RUN, kind="missing")
+    if measurement.reason:
+        return Cell(measurement.reason, kind="missing")
     return Cell(NOT_MEASURED, kind="missing")
 
 
@@ -221,7 +223,7 @@ def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
 def _other_meters(run: Run) -> list[str]:
     """Meters that this report does not know, by name."""
     names = {name for m in run.measurements for name in (*m.values, *m.failed)}
-    return sorted(names - set(KNOWN_METERS))
+    return sorted(names - set(KNOWN_METERS) - {"outcome"})
 
 
 def measurement_table(

@@ -7,6 +7,7 @@ from reports.drawings.errors import error_dots
 from reports.drawings.history import history_figure
 from reports.drawings.scatter import absolute_scatter, ratio_scatter
 from reports.drawings.sweeps import sweep_figures, sweep_text
+from reports.drawings.training import training_figures
 
 __all__ = [
     "absolute_scatter",
@@ -19,4 +20,5 @@ __all__ = [
     "replay_figure",
     "sweep_figures",
     "sweep_text",
+    "training_figures",
 ]

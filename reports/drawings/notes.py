@@ -103,16 +103,22 @@ def left_out(rows: Iterable[Row], shown: Sequence[Row]) -> str:
     missing = [row for row in rows if row not in shown]
     failed = [row.label for row in missing if row.measurement.failed]
     not_run = [row.label for row in missing if row.measurement.is_left_out]
+    known = [row for row in missing if not row.measurement.failed and row.measurement.reason]
     other = [
         row.label
         for row in missing
-        if not row.measurement.failed and not row.measurement.is_left_out
+        if not row.measurement.failed
+        and not row.measurement.is_left_out
+        and not row.measurement.reason
     ]
     text = ""
     if failed:
         text += f" Failed: {', '.join(dict.fromkeys(failed))}."
     if not_run:
         text += f" Not run, for the steps it would replay: {', '.join(dict.fromkeys(not_run))}."
+    reasons = dict.fromkeys(f"{row.label} ({row.measurement.reason})" for row in known)
+    if reasons:
+        text += f" Without these figures: {', '.join(reasons)}."
     if other:
         text += f" Not measured or not finite: {', '.join(dict.fromkeys(other))}."
     return text

@@ -6,9 +6,10 @@ from pathlib import Path
 from reports.loaders.asv import load_asv
 from reports.loaders.commits import load_commits
 from reports.loaders.pytest_benchmark import load_pytest_benchmark
+from reports.loaders.training import load_trainings
 from reports.records import Loaded
 
-__all__ = ["load", "load_asv", "load_commits", "load_pytest_benchmark"]
+__all__ = ["load", "load_asv", "load_commits", "load_pytest_benchmark", "load_trainings"]
 
 
 def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:
@@ -16,6 +17,7 @@ def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:
     loaded = Loaded()
     for folder in results:
         loaded += load_asv(folder)
+        loaded += load_trainings(folder)
     for file in benchmark_files:
         loaded += load_pytest_benchmark(file)
     return loaded

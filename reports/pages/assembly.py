@@ -32,6 +32,7 @@ def render_site(loaded: Loaded) -> dict[str, str]:
     all_shown = select(loaded.runs)
     places = tuple(zip(all_shown, _folders(all_shown), strict=True))
     methods = {m.case.method for shown in all_shown for m in shown.run.measurements}
+    methods |= {curve.method for t in loaded.trainings for curve in t.curves}
     files = run_scripts(places)
     for shown, folder in places:
         summary = summarize(shown.run, tuple(sorted(methods)))

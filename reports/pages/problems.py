@@ -12,6 +12,7 @@ from reports.drawings import (
     replay_figure,
     sweep_figures,
     sweep_text,
+    training_figures,
 )
 from reports.drawings.notes import configuration_text, slug
 from reports.figures import Figure
@@ -58,6 +59,10 @@ def problem_pages(site: Site) -> None:
                 (axis, _HEADINGS[axis], *_sections(site, problem, axis, found[axis]))
                 for axis in AXES
             ],
+            trainings=site.trainings(problem),
+            curves=site.figures(training_figures(trained, site.method))
+            if (trained := site.trainings(problem))
+            else [],
             settings=explained_checkpoints(),
             num_configurations=len(comparisons),
             num_rows=len(table.rows),

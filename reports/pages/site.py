@@ -17,7 +17,7 @@ from reports.findings import plural
 from reports.formats import format_bytes, format_seconds
 from reports.labels import MethodLabel, ProblemLabel, method_label, problem_label
 from reports.plotly_figures import plotly_figure
-from reports.records import Loaded, Run
+from reports.records import Loaded, Run, Training
 from reports.selection import Shown
 from reports.summaries import Summary
 from reports.svg import figure_svg, marker_path
@@ -91,6 +91,21 @@ class Site:
     def problem_pages(self) -> Mapping[str, str]:
         """Page of each problem."""
         return {problem: f"problem-{slug(problem)}.html" for problem in self.summary.problems}
+
+    def trainings(self, task: str) -> tuple[Training, ...]:
+        """Trainings of a task on this machine: the newest, and those like it from other seeds."""
+        found = [
+            training
+            for training in self.loaded.trainings
+            if (training.task, training.machine) == (task, self.run.environment.machine)
+        ]
+        newest = max(found, key=lambda t: (t.date is not None, t.date, t.file), default=None)
+        return tuple(
+            training
+            for training in found
+            if newest is not None
+            and (training.commit, training.network) == (newest.commit, newest.network)
+        )
 
     @cached_property
     def tableau_pairs(self) -> list[Pair]:
@@ -194,7 +209,5 @@ def version_of(run: Run, package: str) -> str:
 
 def raw_names(loaded: Loaded) -> dict[str, str]:
     """Names of the copies of the files that were read: a number, and what is safe of the name."""
-    return {
-        run.file: f"raw/{number}-{slug(Path(run.file).stem)}.json"
-        for number, run in enumerate(loaded.runs)
-    }
+    files = [*(run.file for run in loaded.runs), *(item.file for item in loaded.trainings)]
+    return {file: f"raw/{number}-{slug(Path(file).stem)}.json" for number, file in enumerate(files)}

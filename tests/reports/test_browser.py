@@ -79,6 +79,7 @@ def _visit(browser: Any, file: Path) -> Visit:
         seen.page.emulate_media(color_scheme="dark")
         violations["dark"] = _serious(seen.page)
         seen.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        seen.page.wait_for_timeout(400)  # figures follow the width of the window
         width = seen.page.evaluate("document.documentElement.scrollWidth")
         num_figures = seen.page.locator("figure").count()
         return Visit(seen.errors, seen.requests, num_figures, num_drawn, width, violations)
@@ -92,7 +93,7 @@ def _serious(page: Any) -> list[object]:
         return []
     return [
         (rule["id"], node["target"], node["failureSummary"])
-        for rule in Axe().run(page).response["violations"]
+        for rule in Axe().run(page, options={"preload": False}).response["violations"]
         if rule["impact"] in {"serious", "critical"}
         for node in rule["nodes"][:2]
     ]
@@ -122,9 +123,7 @@ def test_axe_finds_nothing_serious(visits: dict[str, Visit], scheme: str) -> Non
         assert visit.violations[scheme] == [], name
 
 
-@pytest.mark.parametrize(
-    "name", ["index.html", "choose.html", "problem-mlp-steps.html", "paper.html"]
-)
+@pytest.mark.parametrize("name", [KINDS[0], KINDS[1], KINDS[3], KINDS[4]])
 def test_without_javascript_there_are_tables_and_pictures(
     browser: Any, grown_site: Path, name: str
 ) -> None:
@@ -190,7 +189,7 @@ def test_the_chooser_finds_the_fastest_exact_method_that_fits(
         first = advice.inner_text()
         assert "the fastest exact method within 2 GiB" in first
         assert "measured" in page.locator("#choices tbody").inner_text()
-        page.get_by_label("Steps", exact=True).fill("10000000")
+        page.get_by_label("Steps", exact=True).fill("500000")
         assert advice.inner_text() != first
         assert "symadj.odeint(f, y0, t)" in advice.inner_text()
         assert "carried over" in page.locator("#choices tbody").inner_text()
