@@ -6,7 +6,7 @@ SIZE ?= quick
 SITE := reports/site
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site test check smoke clean
+.PHONY: help install report benchmark site serve test check smoke clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ benchmark: $(VENV)/installed ## Run the benchmark; killed, it goes on. Fails if 
 
 site: $(VENV)/installed ## Build the report from the results there are
 	$(BIN)/python -m reports build --output $(SITE)
+
+serve: $(VENV)/installed ## Show the report on this machine, built again whenever the results change
+	$(BIN)/python -m reports serve --output $(SITE)
 
 test: check ## Check everything: lint, types, import contract, tests and doctests
 	$(BIN)/python -m pytest

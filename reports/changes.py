@@ -1,7 +1,7 @@
 """What moved between two runs of one machine, and where a series steps.
 
-Three kinds of meters, three rules. Counts repeat exactly: any difference is a change. Bytes and
-errors repeat nearly: a difference beyond a margin is one. Time ratios are medians of pairs that
+What repeats exactly, or nearly, is judged by the thresholds that versions are compared by. Time
+ratios are medians of pairs that
 took turns, with an interval: they differ if the intervals lie apart, by more than a margin. Seconds
 of two runs do not compare at all, and are never judged.
 """
@@ -9,31 +9,26 @@ of two runs do not compare at all, and are never judged.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reports.records import Case, Commit, Measurement, Run
+from reports.tolerances import read_thresholds
 
 MORE, LESS, SAME, UNDECIDED = "more", "less", "same", "not told apart"
 
-_COUNTS = (
-    "nfe_forward",
-    "nfe_backward",
-    "nvjp",
-    "num_accepted",
-    "num_rejected",
-    "num_replayed_steps",
-)
-_BYTES = (0.004, 2048.0)  # Python's own objects are in them: a longer function moves them
-# By how much more of itself, and more in its unit, the larger of two values may be no change.
-_MARGINS: dict[str, tuple[float, float]] = {
-    "wall_ratio": (0.05, 0.0),
-    "peak_cpu_bytes": _BYTES,
-    "peak_gpu_bytes": _BYTES,
-    "relative_gradient_error": (0.5, 0.0),
-    "relative_step_gradient_error": (2.2, 0.0),  # half a digit: rounding follows the order of sums
-    "num_operations": (0.005, 2.0),
-    **dict.fromkeys(_COUNTS, (0.0, 0.0)),
+_THRESHOLDS = {
+    meter: threshold
+    for meter, threshold in read_thresholds(
+        Path(__file__).parent.parent / "benchmarks/compare/thresholds.toml"
+    ).items()
+    if threshold.is_exact
 }
-JUDGED = tuple(_MARGINS)
+# Time ratios are medians of pairs: apart by more than this, and with intervals that lie apart.
+_LEAST_RATIO = 1.05
+# The solver's own error, which no method removes, moves with every change of the steps.
+_LEAST_ERROR_RATIO = 1.5
+_FIRST = ("wall_ratio", "relative_gradient_error")
+JUDGED = (*_FIRST, "peak_gpu_bytes", *_THRESHOLDS)
 _BOUNDS = {"wall_ratio": ("wall_ratio_low", "wall_ratio_high")}
 
 
@@ -97,9 +92,12 @@ def judge(meter: str, before: Measurement, after: Measurement) -> str:
     old, new = before.values[meter], after.values[meter]
     if old == new:
         return SAME
+    threshold = _THRESHOLDS.get("peak_cpu_bytes" if meter == "peak_gpu_bytes" else meter)
+    if threshold is not None:
+        return (SAME, MORE, LESS)[threshold.compare(old, new)]
     low, high = sorted((old, new))
-    relative, absolute = _MARGINS[meter]
-    if high <= low * (1 + relative) + absolute:
+    least = _LEAST_RATIO if meter in _BOUNDS else _LEAST_ERROR_RATIO
+    if high <= least * low:
         return SAME
     if meter in _BOUNDS:
         earlier, later = (_interval(meter, item) for item in (before, after))
@@ -150,6 +148,7 @@ class Track:
 
 def tracks(runs: Sequence[Run], meters: Sequence[str] = JUDGED) -> Iterator[Track]:
     """Follow every case through the runs, given the oldest first."""
+    around = [surroundings(run) for run in runs]
     by_case: dict[Case, list[tuple[int, Measurement]]] = {}
     for number, run in enumerate(runs):
         for item in run.measurements:
@@ -158,14 +157,29 @@ def tracks(runs: Sequence[Run], meters: Sequence[str] = JUDGED) -> Iterator[Trac
         for meter in meters:
             points = tuple(point for point in found if meter in point[1].values)
             if points:
-                steps = _steps(meter, points) if meter in _MARGINS else ()
+                steps = _steps(meter, points, around) if meter in JUDGED else ()
                 yield Track(case, meter, points, tuple(steps))
 
 
-def _steps(meter: str, points: Sequence[tuple[int, Measurement]]) -> Iterator[int]:
-    """Compare with the first point since the last step, so that a slow drift is seen too."""
-    reference = points[0][1]
-    for place, (_, item) in enumerate(points):
+def surroundings(run: Run) -> dict[str, str]:
+    """Versions and threads of what is not measured: where these differ, not only symadj does."""
+    place = run.environment
+    found = {name: version for name, version in place.packages if name != "symadj"}
+    return found | {"Python": str(place.python), "threads": str(place.num_threads)}
+
+
+def _steps(
+    meter: str, points: Sequence[tuple[int, Measurement]], around: Sequence[dict[str, str]]
+) -> Iterator[int]:
+    """Compare with the first point since the last step, so that a slow drift is seen too.
+
+    Where another version of anything else is used, the series begins anew.
+    """
+    first, reference = points[0]
+    for place, (number, item) in enumerate(points):
+        if around[number] != around[first]:
+            first, reference = number, item
+            continue
         if item.values[meter] == reference.values[meter]:
             continue
         if judge(meter, reference, item) in {MORE, LESS}:

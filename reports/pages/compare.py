@@ -1,6 +1,6 @@
 """One thing against another: ready-made tables, and the data for any two that a reader picks."""
 
-from reports.changes import LESS, MORE, SAME, UNDECIDED, broken, changes
+from reports.changes import LESS, MORE, SAME, UNDECIDED, broken, changes, surroundings
 from reports.comparing import change_table, machine_pairs, method_pairs, pair_table
 from reports.labels import method_label, problem_label
 from reports.pages.site import Site, dump
@@ -42,6 +42,7 @@ def compare_page(site: Site) -> None:
         "compare.html",
         "compare.html",
         before=before,
+        moved=_moved(before.run, site.run) if before else [],
         counts={
             verdict: sum(item.verdict == verdict for item in found)
             for verdict in (MORE, LESS, UNDECIDED, SAME)
@@ -66,6 +67,16 @@ def compare_page(site: Site) -> None:
         ),
         command=site.command(summary.problems),
     )
+
+
+def _moved(before: Run, after: Run) -> list[str]:
+    """What else differs between two runs, but the code that is measured."""
+    old, new = surroundings(before), surroundings(after)
+    return [
+        f"{name} {old.get(name, 'not there')} → {new.get(name, 'not there')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _pickable(places: tuple[tuple[Shown, str], ...]) -> list[tuple[Run, str]]:
