@@ -16,7 +16,7 @@ from reports.formats import (
     format_seconds,
     meter,
 )
-from reports.labels import OWN_METHODS, problem_label, tableau_label
+from reports.labels import OWN_METHODS, problem_label, tableau_label, tableau_order
 from reports.records import Case
 from reports.summaries import Row, Summary
 from reports.sweeps import sweeps
@@ -130,7 +130,12 @@ def tableau_pairs(summary: Summary) -> list[Pair]:
                 Cell(f"{tableau_label(tableau)} over {tableau_label(base)}"),
             )
             found.append(Pair(heads, one, row))
-    return found
+    # The highest order first, against which people weigh the usual one.
+    return sorted(found, key=lambda pair: -tableau_order(_tableau(pair.other))[0])
+
+
+def _tableau(row: Row) -> str:
+    return row.measurement.case.configuration.tableau
 
 
 def method_pairs(summary: Summary) -> list[Pair]:

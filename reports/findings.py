@@ -31,6 +31,7 @@ def findings(summary: Summary) -> list[Finding]:
     found += _least_memory(summary)
     found += _exactness(summary)
     found += _dials(summary)
+    found += _single_samples(summary)
     if summary.failures:
         cases = plural(len(summary.failures), "case")
         found.append(
@@ -217,6 +218,26 @@ def _dials(summary: Summary) -> list[Finding]:
         steps = dial.sweep.fixed.steps
         found.append(Finding(verdict_of_it.kind, f"{where}, {steps} steps: {verdict_of_it.text}"))
     return found
+
+
+def _single_samples(summary: Summary) -> list[Finding]:
+    """Say so where times were measured once only."""
+    timed = [
+        row.time_ratio
+        for comparison in summary.comparisons
+        for row in comparison.rows
+        if row.time_ratio is not None and row.method != BASE_METHOD
+    ]
+    single = sum(ratio.low is None for ratio in timed)
+    if not single:
+        return []
+    return [
+        Finding(
+            NOTE,
+            f"{single} of {plural(len(timed), 'time ratio')} are single samples, without an "
+            "interval: nothing tells them from noise.",
+        )
+    ]
 
 
 def _named(values: dict[str, float]) -> str:

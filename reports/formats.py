@@ -203,6 +203,9 @@ _KNOWN = {
         Meter("nfe_forward", "NFE forward", format_count, "1"),
         Meter("nfe_backward", "NFE backward", format_count, "1"),
         Meter("nvjp", "VJPs", format_count, "1"),
+        Meter("nvjp_forward", "VJPs forward", format_count, "1"),
+        Meter("num_operations", "Operations of torch", format_count, "1"),
+        Meter("num_instructions", "Machine instructions", format_count, "1"),
         Meter("num_accepted", "Steps accepted", format_count, "1"),
         Meter("num_rejected", "Steps rejected", format_count, "1"),
         Meter("num_replayed_steps", "Steps replayed", format_count, "1"),
@@ -234,6 +237,6 @@ def meter(name: str) -> Meter:
     if name in _KNOWN:
         return _KNOWN[name]
     label = name.replace("_", " ").capitalize()
-    known = ((text, unit) for word, text, unit in _BY_WORD if word in name)
+    known = ((text, unit) for word, text, unit in _BY_WORD if word in name.split("_"))
     text, unit = next(known, (format_count, "1"))
     return Meter(name, label, text, unit)

@@ -250,6 +250,11 @@ class Training:
     curves: tuple[Curve, ...]
     date: datetime | None = None
 
+    @property
+    def num_points(self) -> int:
+        """Points of its longest curve."""
+        return max((len(curve.points) for curve in self.curves), default=0)
+
 
 @dataclass(frozen=True)
 class Loaded:

@@ -81,6 +81,8 @@ def _scatter(
         )
         for row, estimate, memory in shown
     )
+    if not any(interval(estimate) for _, estimate, _ in shown):
+        caption = f"{caption.partition(' Whiskers:')[0]} Single samples: no intervals."
     x_values = [value for _, estimate, _ in shown for value in extent(estimate)]
     figure = Figure(
         key,

@@ -143,7 +143,9 @@ def _track_table(site: Site, found: Iterable[Track]) -> Table:
                 Cell(str(len(values)), value=len(values)),
                 Cell(text(first), value=first),
                 Cell(text(last), value=last),
-                Cell(format_change(ratio), value=ratio) if ratio else Cell("-", kind="missing"),
+                Cell(format_change(ratio), value=ratio)
+                if ratio and len(values) > 1
+                else Cell("-", kind="missing"),
                 Cell("; ".join(steps) or _no_steps(track), kind="" if steps else "missing"),
             )
         )

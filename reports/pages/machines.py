@@ -16,6 +16,8 @@ def machines_page(site: Site) -> None:
         shown=site.shown,
         places=site.places,
         warnings=site.loaded.warnings,
+        trainings=site.loaded.trainings,
+        trained=[t.file for p in site.summary.problems for t in site.trainings(p)],
         failures=site.summary.failures,
         unused=[run for run in site.loaded.runs if not run.measurements],
     )

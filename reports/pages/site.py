@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from reports.selection import Shown
 from reports.summaries import Summary
 from reports.svg import figure_svg, marker_path
 
+_NEVER = datetime.fromtimestamp(0, UTC)
 _HERE = Path(__file__).parent.parent
 PAGES = (
     ("index.html", "Overview"),
@@ -93,18 +95,20 @@ class Site:
         return {problem: f"problem-{slug(problem)}.html" for problem in self.summary.problems}
 
     def trainings(self, task: str) -> tuple[Training, ...]:
-        """Trainings of a task on this machine: the newest, and those like it from other seeds."""
+        """Trainings of a task on this machine: the longest, then the newest, from every seed."""
         found = [
             training
             for training in self.loaded.trainings
             if (training.task, training.machine) == (task, self.run.environment.machine)
         ]
-        newest = max(found, key=lambda t: (t.date is not None, t.date, t.file), default=None)
+        found.sort(key=lambda t: (t.num_points, t.date or _NEVER, t.file))
+        newest = found[-1] if found else None
         return tuple(
             training
             for training in found
             if newest is not None
-            and (training.commit, training.network) == (newest.commit, newest.network)
+            and (training.commit, training.network, training.num_points)
+            == (newest.commit, newest.network, newest.num_points)
         )
 
     @cached_property

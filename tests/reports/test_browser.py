@@ -322,3 +322,15 @@ def test_an_unknown_method_has_one_look_everywhere(tmp_path: Path) -> None:
     assert method_label("zz-one", ("zz-one", "aa-two", "symadj")).style == alone
     (comparison,) = summarize(run, ("zz-one", "aa-two", "symadj", "other")).comparisons
     assert comparison.row("zz-one").look.style == alone  # type: ignore[union-attr]
+
+
+def test_even_markup_that_got_through_would_run_nothing(browser: Any, grown_site: Path) -> None:
+    """The pages' own policy: scripts come from the site's files alone."""
+    with opened(browser, grown_site / "problems.html") as seen:
+        seen.page.evaluate(
+            """document.body.insertAdjacentHTML(
+                 "beforeend", "<img src='x:y' onerror='window.hit = true'>")"""
+        )
+        seen.page.wait_for_timeout(200)
+        assert seen.page.evaluate("window.hit") is None
+        assert any("Content Security Policy" in error for error in seen.errors)

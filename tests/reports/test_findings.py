@@ -1,5 +1,6 @@
 """Sentences say what the measurements say, losses included."""
 
+import math
 from pathlib import Path
 
 from reports.findings import GAIN, LOSS, findings, verdict
@@ -82,3 +83,13 @@ def test_without_a_base_nothing_is_claimed(tmp_path: Path) -> None:
 
     assert "not both measured" in verdict(summary)
     assert [finding.kind for finding in findings(summary)] == ["note"]
+
+
+def test_single_samples_are_called_so(tmp_path: Path) -> None:
+    def once(named: Fields) -> Values:
+        known = meters(named)
+        return {**known, "wall_ratio_low": known["wall_ratio"], "wall_ratio_high": math.nan}
+
+    texts = [item.text for item in findings(summary_of(tmp_path, {"Kdv": fields("kdv")}, once))]
+
+    assert any(text.startswith("5 of 5 time ratios are single samples") for text in texts)

@@ -1,6 +1,7 @@
 """The command line: exit status, messages, and what is read by default."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.reports.invented import (
     write_asv,
     write_pytest_benchmark,
 )
+from tests.reports.loaders.test_training import write_training
 
 TWO = ("symadj", "torchdiffeq-backprop")
 
@@ -117,6 +119,28 @@ def test_several_folders_and_files_can_be_named(
     assert (here / "out/b-asv/index.html").is_file()
     assert (here / "out/invented-pytest-benchmark/index.html").is_file()
     shutil.rmtree(here / "out")
+
+
+def test_a_training_and_a_commit_that_git_knows_are_shown(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    message = ["commit", "--quiet", "--allow-empty", "-m", "<b>A subject"]
+    subprocess.run([*git, *message], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    write_asv(Path("r"), {"Cnf": fields("digits-cnf")}, commit=done.stdout.strip())
+    write_training(Path("r"))
+
+    assert main(["build", "--results", "r", "--output", "out"]) == 0
+
+    history = (here / "out/history.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;A subject" in history
+    page = (here / "out/problem-digits-cnf.html").read_text(encoding="utf-8")
+    assert "Held-out loss over time" in page
+    assert "raw/1-cccccccc-quick-digits-cnf-seed-0.json" in page
+    copy = here / "out/raw/1-cccccccc-quick-digits-cnf-seed-0.json"
+    assert copy.read_bytes() == next(Path("r").rglob("*seed-0.json")).read_bytes()
 
 
 def test_table_and_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
