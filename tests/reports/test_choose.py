@@ -108,3 +108,10 @@ def test_each_setting_of_the_dial_has_its_line_of_code(tmp_path: Path) -> None:
     assert lines[4] == "symadj.odeint(f, y0, t, checkpoints=4)"
     assert lines["states"] == "symadj.odeint(f, y0, t)"
     assert lines["stages"] == 'symadj.odeint(f, y0, t, checkpoints="stages")'
+
+
+def test_twice_the_batch_takes_twice_the_states_and_graphs(summary: Summary) -> None:
+    for offer in _offers(summary, 40).values():
+        place = type(offer.place)(**{**vars(offer.place), "batch": 2 * offer.place.batch})
+        ratio = offer.peak_bytes(place) / (offer.row.peak_bytes or math.nan)
+        assert 1.6 < ratio < 2.0, "all but the weights"

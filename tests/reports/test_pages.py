@@ -251,3 +251,17 @@ def test_a_new_build_clears_what_the_old_one_left(loaded: Loaded, tmp_path: Path
     assert not (output / "problem-old.html").exists()
     assert (output / "own-notes.txt").exists()
     assert outside.exists()
+
+
+def test_the_data_of_a_run_is_one_call_with_one_json_value(grown_site: Path) -> None:
+    files = sorted((grown_site / "runs").iterdir())
+    assert len(files) == 7
+    for number, file in enumerate(files):
+        text = file.read_text(encoding="utf-8")
+        assert "<" not in text
+        match = re.fullmatch(r"reportRun\((\d+),(\{.*\})\);\n", text)
+        assert match is not None
+        assert int(match[1]) == number
+        data = json.loads(match[2])
+        assert len(data["cases"]) == len(data["values"])
+        assert number == 6 or HOSTILE in data["names"]
