@@ -216,6 +216,8 @@ def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
         (_STEP, _reader(STEP_ERROR), STEP_ERROR),
     ]
     for name in _other_meters(summary.run):
+        if name == "outcome":
+            continue  # it stands, in words, where a figure is missing
         columns.append((Column(meter(name).label), _reader(name), name))
     return columns
 
@@ -223,7 +225,7 @@ def _meter_columns(summary: Summary) -> list[tuple[Column, _Read, str]]:
 def _other_meters(run: Run) -> list[str]:
     """Meters that this report does not know, by name."""
     names = {name for m in run.measurements for name in (*m.values, *m.failed)}
-    return sorted(names - set(KNOWN_METERS) - {"outcome"})
+    return sorted(names - set(KNOWN_METERS))
 
 
 def measurement_table(

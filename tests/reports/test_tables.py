@@ -2,9 +2,11 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 from reports.dial import dials
+from reports.drawings import ratio_scatter
 from reports.tables import (
     dial_table,
     matrix_table,
@@ -119,3 +121,32 @@ def test_the_csv_is_unrounded(tmp_path: Path) -> None:
     assert rows[0]["peak_gpu_bytes [B]"] == ""
     assert rows[4]["wall_seconds [s]"] == "failed"
     assert float(rows[0]["cache_misses [1]"]) == 12_345.0
+
+
+def test_why_a_figure_is_missing_stands_in_its_place(tmp_path: Path) -> None:
+    def values(named: Fields) -> Values:
+        known = {**meters(named), "outcome": math.nan}
+        if named["method"] == "checkpoint-solve":
+            return dict.fromkeys(known, math.nan) | {"outcome": 1.0}
+        if named["method"] == "checkpoint-step":
+            ratios = ("wall_ratio", "wall_ratio_low", "wall_ratio_high")
+            return known | dict.fromkeys(ratios, math.nan) | {"outcome": 5.0}
+        return known
+
+    summary = summary_of(tmp_path, {"Kdv": fields("kdv")}, values)
+
+    table = measurement_table(summary, summary.comparisons, with_problem=False)
+
+    labels = [column.label for column in table.columns]
+    assert "Outcome" not in labels
+    absent = dict(zip(labels, table.rows[4], strict=True))
+    unequal = dict(zip(labels, table.rows[5], strict=True))
+    assert absent["Wall time"].text == "not installed"
+    assert unequal["Time / backprop"].text == "unequal work"
+    assert unequal["Wall time"].value is not None
+    rows = list(csv.DictReader(io.StringIO(measurements_csv(summary.run))))
+    assert [row["outcome [1]"] for row in rows[4:]] == ["1.0", "5.0"]
+    caption = ratio_scatter(summary, summary.comparisons[0]).caption  # type: ignore[union-attr]
+    assert (
+        "checkpoint per solve (not installed), checkpoint per step (ACA) (unequal work)" in caption
+    )
