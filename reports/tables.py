@@ -45,8 +45,6 @@ class Cell:
         Mark of a method, shown before the text.
     href : str
         Page that the text links to.
-    is_code : bool
-        The text is code.
     picture : str
         SVG of our own making, shown before the text; never made from a name.
     """
@@ -57,7 +55,6 @@ class Cell:
     kind: str = ""
     style: Style | None = None
     href: str = ""
-    is_code: bool = False
     picture: str = ""
 
     @property

@@ -8,7 +8,8 @@ from reports.formats import format_ratio
 from reports.pages.site import Site
 from reports.svg import marker_path
 
-_MOST_OFFERS = 900  # some 150 bytes each: a page has to stay small
+_MOST_OFFERS = 700  # some 200 letters each: a page has to stay small
+_ROOM = 60_000
 
 
 def choose_page(site: Site) -> None:
@@ -16,7 +17,7 @@ def choose_page(site: Site) -> None:
     summary = site.summary
     factors = prediction_factors(summary)
     found = [offer for item in summary.comparisons for offer in offers(item)]
-    dropped = len(found[_MOST_OFFERS:])
+    shown, dropped = found[:_MOST_OFFERS], len(found[_MOST_OFFERS:])
     site.render(
         "choose.html",
         "choose.html",
@@ -30,14 +31,16 @@ def choose_page(site: Site) -> None:
             if factors
             else "No problem has two configurations here, so the law could not be checked."
         ),
-        figures=site.figures(
-            absolute_scatter(summary, summary.headline(problem)) for problem in summary.work[:6]
+        figures=site.figures_within(
+            (absolute_scatter(summary, summary.headline(problem)) for problem in summary.work[:6]),
+            _ROOM,
         ),
         dropped=dropped,
         data={
             "stages": STAGES,
             "problems": {p: site.problem(p).name for p in summary.problems},
-            "offers": [_offer_data(offer) for offer in found[:_MOST_OFFERS]],
+            "looks": {offer.row.label: _look_data(offer) for offer in shown},
+            "offers": [_offer_data(offer) for offer in shown],
         },
         devices=[
             (shown.run, f"{site.root}{folder + '/' if folder else ''}", folder == site.folder)
@@ -49,15 +52,9 @@ def choose_page(site: Site) -> None:
 def _offer_data(offer: Offer) -> dict[str, object]:
     """What the page's script needs of a method on a configuration."""
     row, place = offer.row, offer.place
-    kept = row.measurement.case.checkpoints
     return {
         "problem": place.problem,
         "method": row.label,
-        "style": {"color": row.look.style.color, "path": marker_path(row.look.style)},
-        "code": code_of(row),
-        "exact": row.look.is_exact,
-        "law": list(offer.law),
-        "checkpoints": kept if isinstance(kept, int) else 0,
         "bytes": row.peak_bytes,
         "seconds": row.seconds.value if row.seconds else None,
         "graph": offer.graph_bytes,
@@ -69,4 +66,17 @@ def _offer_data(offer: Offer) -> dict[str, object]:
         "width": place.width,
         "nodes": place.nodes,
         "weights": place.weights,
+    }
+
+
+def _look_data(offer: Offer) -> dict[str, object]:
+    """What is the same on every configuration of a method."""
+    row = offer.row
+    kept = row.measurement.case.checkpoints
+    return {
+        "style": {"color": row.look.style.color, "path": marker_path(row.look.style)},
+        "code": code_of(row),
+        "exact": row.look.is_exact,
+        "law": list(offer.law),
+        "checkpoints": kept if isinstance(kept, int) else 0,
     }

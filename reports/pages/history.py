@@ -1,5 +1,7 @@
 """Every series over the commits of a machine: an overview, and a page for each problem."""
 
+import csv
+import io
 from collections.abc import Iterable
 
 from reports.changes import JUDGED, Track, tracks
@@ -7,7 +9,7 @@ from reports.drawings import history_figure
 from reports.drawings.notes import comparison_key, configuration_text, slug
 from reports.formats import format_change, meter
 from reports.pages.site import Site
-from reports.records import Case
+from reports.records import CASE_FIELDS, Case
 from reports.summaries import Comparison
 from reports.svg import sparkline_svg
 from reports.tables import Cell, Column, Table
@@ -16,6 +18,7 @@ _SHOWN = ("wall_seconds", *JUDGED)
 _DRAWN = ("wall_ratio", "peak_cpu_bytes", "peak_gpu_bytes", "nfe_backward")
 _ROWS_PER_PAGE = 120
 _MOST_POINTS = 100
+_MOST_PAGES = 4
 _MOST_STEPS = 200
 _MOST_COMMITS = 300
 
@@ -54,11 +57,14 @@ def _problem_history(site: Site, problem: str, name: str, found: list[Track]) ->
         if problem in site.summary.problems
         else Comparison(found[0].case.configuration, ())
     )
-    # What has stepped comes first, then what changes at all.
-    found.sort(key=lambda track: (-len(track.steps), len(set(track.values)) == 1))
+    # What has stepped comes first, then what is judged at all.
+    found.sort(key=lambda track: (-len(track.steps), track.meter not in JUDGED))
+    site.files[name.replace(".html", ".csv")] = _tracks_csv(site, found)
+    moving = [track for track in found if len(set(track.values)) > 1]
+    listed = moving[: _ROWS_PER_PAGE * _MOST_PAGES]
     names = [
         name if k == 0 else name.replace(".html", f"-{k + 1}.html")
-        for k in range(-(-len(found) // _ROWS_PER_PAGE))
+        for k in range(max(-(-len(listed) // _ROWS_PER_PAGE), 1))
     ]
     figures = site.figures(
         history_figure(
@@ -86,7 +92,10 @@ def _problem_history(site: Site, problem: str, name: str, found: list[Track]) ->
             figures=figures if place == 0 else [],
             parts=names,
             total=len(found),
-            table=_track_table(site, found[start : start + _ROWS_PER_PAGE]),
+            num_constant=len(found) - len(moving),
+            num_left=len(moving) - len(listed),
+            data=name.replace(".html", ".csv"),
+            table=_track_table(site, listed[start : start + _ROWS_PER_PAGE]),
             command=site.command([problem]),
         )
 
@@ -94,6 +103,19 @@ def _problem_history(site: Site, problem: str, name: str, found: list[Track]) ->
 def _anchors(site: Site) -> dict[str, str]:
     """Anchor of each run in the list of commits."""
     return {run.file: f"run-{number}" for number, run in enumerate(site.runs)}
+
+
+def _tracks_csv(site: Site, found: Iterable[Track]) -> str:
+    """Every series in full, a line each: its case, its meter, a column for each run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*CASE_FIELDS, "meter", *(run.commit for run in site.runs)])
+    for track in found:
+        line: list[object] = [""] * len(site.runs)
+        for number, item in track.points:
+            line[number] = item.values[track.meter]
+        writer.writerow([*track.case.fields(), track.meter, *line])
+    return text.getvalue()
 
 
 def _usual(found: list[Track], headline: Comparison) -> int | str:

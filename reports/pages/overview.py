@@ -11,6 +11,7 @@ from reports.pages.site import Site
 from reports.tables import matrix_table
 
 _MOST_FIGURES = 12
+_ROOM = 95_000
 _LISTED = 3
 
 
@@ -20,6 +21,7 @@ def overview_page(site: Site) -> None:
     headlines = [summary.headline(problem) for problem in summary.work]
     drawn = [figure for item in headlines if (figure := ratio_scatter(summary, item)) is not None]
     claim = claim_figure(summary)
+    shown = site.figures_within(drawn[:_MOST_FIGURES], _ROOM)
     site.files["badge.svg"] = badge_svg(summary)
     site.files["summary.md"] = summary_markdown(summary, site.previous)
     site.render(
@@ -29,8 +31,8 @@ def overview_page(site: Site) -> None:
         findings=findings(summary),
         questions=[_budget(site), _slower(site), _tableau(site)],
         claim=site.figure(claim) if claim else None,
-        ratios=site.figures(drawn[:_MOST_FIGURES]),
-        num_more=len(drawn[_MOST_FIGURES:]),
+        ratios=shown,
+        num_more=len(drawn) - len(shown),
         table=matrix_table(summary, dict(site.problem_pages)),
         command=site.command(summary.work),
     )

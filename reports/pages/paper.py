@@ -5,7 +5,8 @@ from reports.pages.site import Site
 from reports.paper import TITLE, claims, cost_table
 from reports.sweeps import sweeps
 
-_MOST = 3
+_MOST = 1  # of each kind
+_ROOM = 80_000
 _EXPERIMENTS = (
     ("Continuous normalizing flows", ("cnf-", "digits-cnf")),
     ("Physical systems by learned energies", ("kdv", "cahn-hilliard")),
@@ -16,7 +17,14 @@ def paper_page(site: Site) -> None:
     """Write it."""
     summary = site.summary
     growth = [
-        (title, [(sweep_text(s), site.figures(sweep_figures(summary, s)[:2])) for s in found])
+        (
+            title,
+            [
+                (sweep_text(s), drawn)
+                for s in found
+                if (drawn := site.figures_within(sweep_figures(summary, s)[:2], _ROOM))
+            ],
+        )
         for title, axis in (
             ("Memory and time over the number of steps N", "steps"),
             ("Memory and time over the order of the tableau", "tableau"),

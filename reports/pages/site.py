@@ -17,11 +17,12 @@ from reports.figures import WIDTH, Figure
 from reports.findings import plural
 from reports.formats import format_bytes, format_seconds
 from reports.labels import MethodLabel, ProblemLabel, method_label, problem_label
+from reports.pages.cells import mark, table_rows
 from reports.plotly_figures import plotly_figure
 from reports.records import Loaded, Run, Training
 from reports.selection import Shown
 from reports.summaries import Summary
-from reports.svg import figure_svg, marker_path
+from reports.svg import figure_svg
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _HERE = Path(__file__).parent.parent
@@ -152,6 +153,18 @@ class Site:
         """Write figures' files; those of which nothing is known are left out."""
         return [self.figure(item) for item in items if item is not None]
 
+    def figures_within(self, items: Iterable[Figure | None], room: int) -> list[dict[str, object]]:
+        """Write figures until their data fill a room in letters: a page has to stay small."""
+        made: list[dict[str, object]] = []
+        for item in items:
+            if item is None:
+                continue
+            room -= len(dump(plotly_figure(item)))
+            if room < 0:
+                break
+            made.append(self.figure(item))
+        return made
+
     def command(self, problems: Iterable[str]) -> str:
         """Command that measures some problems again and builds the report."""
         names = sorted({name for p in problems for name in self.run.suites.get(p, ())})
@@ -187,7 +200,7 @@ def _environment() -> jinja2.Environment:
         "plural": plural,
     }
     environment.filters.update(filters)
-    environment.globals.update(marker_path=marker_path, version_of=version_of, width=WIDTH)
+    environment.globals.update(mark=mark, table_rows=table_rows, version_of=version_of, width=WIDTH)
     return environment
 
 

@@ -238,7 +238,10 @@ function distance(a, b) {
 function startChooser() {
   const form = document.getElementById("chooser");
   if (!form) return;
-  const { stages, problems, offers } = JSON.parse(document.getElementById("offers").textContent);
+  const { stages, problems, looks, offers: found } = JSON.parse(
+    document.getElementById("offers").textContent,
+  );
+  const offers = found.map((offer) => ({ ...looks[offer.method], ...offer }));
   if (!offers.length) return;
   const field = (name) => form.elements[name];
   const known = Object.keys(problems).filter((key) => offers.some((o) => o.problem === key));

@@ -219,6 +219,7 @@ def test_the_chooser_carries_over_as_the_report_does(
             if (o["problem"], o["method"], o["size"])
             == ("mlp-size", here.row.label, here.place.size)
         )
+        like = data["looks"][like["method"]] | like
         others = [offer.place for offer in found if offer.row.method == here.row.method]
         assert len(others) == 3
         for place in others:

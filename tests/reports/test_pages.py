@@ -131,7 +131,6 @@ def test_every_page_shows_its_numbers_without_javascript(pages: list[_Page]) -> 
         "choose.html",
         "problem-digits-cnf.html",
         "paper.html",
-        "history-digits-cnf.html",
     ):
         tags = [tag for tag, _ in _page(pages, name).tags]
         assert "table" in tags
@@ -265,3 +264,12 @@ def test_the_data_of_a_run_is_one_call_with_one_json_value(grown_site: Path) -> 
         data = json.loads(match[2])
         assert len(data["cases"]) == len(data["values"])
         assert number == 6 or HOSTILE in data["names"]
+
+
+def test_every_series_is_in_the_data_and_what_moves_in_the_table(grown_site: Path) -> None:
+    lines = (grown_site / "history-digits-cnf.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(",")[6:] == ["meter", *(f"{n:x}" * 40 for n in range(1, 7))]
+    page = _Page(grown_site / "history-digits-cnf.html")
+    rows = sum(tag == "tr" for tag, _ in page.tags) - 1
+    assert 0 < rows < len(lines) - 1
+    assert f"{len(lines) - 1} series; {len(lines) - 1 - rows} of them never moved" in page.text

@@ -23,5 +23,5 @@ def test_fifty_thousand_measurements_take_less_than_ten_seconds(tmp_path: Path) 
     assert sum(len(run.measurements) for run in loaded.runs) == count
     assert seconds < LIMIT_SECONDS
     pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) > 30
+    assert len(pages) >= 30
     assert max(page.stat().st_size for page in pages) < LIMIT_BYTES
