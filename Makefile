@@ -6,7 +6,7 @@ SIZE ?= quick
 SITE := reports/site
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve test check smoke clean
+.PHONY: help install report benchmark site serve test check smoke clean training
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,12 +22,16 @@ $(VENV)/installed: pyproject.toml
 
 install: $(VENV)/installed ## Make .venv and install everything into it
 
-report: $(VENV)/installed ## Run the quick benchmark and build the report from it (SIZE=smoke: only a few seconds each)
+report: $(VENV)/installed ## Run the quick benchmark and training, and build the report from them (SIZE=standard: hours)
 	@$(MAKE) --no-print-directory benchmark; status=$$?; \
+	$(MAKE) --no-print-directory training || status=$$?; \
 	$(MAKE) --no-print-directory site && exit $$status
 
 benchmark: $(VENV)/installed ## Run the benchmark; killed, it goes on. Fails if a case failed, and keeps the others
 	$(BIN)/python -m benchmarks run --size $(SIZE)
+
+training: $(VENV)/installed ## Train with each gradient method; killed, it goes on
+	$(BIN)/python -m benchmarks train --size $(SIZE)
 
 site: $(VENV)/installed ## Build the report from the results there are
 	$(BIN)/python -m reports build --output $(SITE)
@@ -44,8 +48,9 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-smoke: $(VENV)/installed ## Run every asv and pytest-benchmark case at its smallest size, and build the report
+smoke: $(VENV)/installed ## Run every case and training at its smallest size, and build the report
 	$(MAKE) --no-print-directory benchmark SIZE=smoke
+	$(MAKE) --no-print-directory training SIZE=smoke
 	SYMADJ_BENCHMARK_SIZE=smoke $(BIN)/python -m pytest benchmarks/pytest_suite -q \
 	  -o addopts= --benchmark-json=.benchmarks/smoke.json
 	$(MAKE) --no-print-directory site
