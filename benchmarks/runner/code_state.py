@@ -54,6 +54,21 @@ def code_state(root: Path) -> CodeState:
     return CodeState(_git(root, "rev-parse", "HEAD"), _digest(root), is_dirty=bool(status))
 
 
+def refuse_changes(root: Path, digest: str) -> None:
+    """Refuse to keep what was measured while the tree was edited: nobody knows of which code it is.
+
+    Raises
+    ------
+    WrongTreeError
+        If the tree's files have no longer this digest.
+    """
+    if _digest(root) != digest:
+        raise WrongTreeError(
+            f"files of {' or '.join(MEASURED)} have changed since the run began; what was measured "
+            "last is not kept. Run again, from a clone of its own if you want to go on editing."
+        )
+
+
 def foreign_code(named: str) -> dict[str, str]:
     """Return a digest of the file of each method from outside, such as ``"package.module:solve"``.
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..environment import (
@@ -21,7 +22,7 @@ from ..environment import (
 from ..groups import Group, grouped, title
 from ..methods import METHODS, plug_in
 from ..sizes import selected_size_set
-from .code_state import WrongTreeError
+from .code_state import WrongTreeError, refuse_changes
 from .collecting import CollectingError, collect
 from .conditions import conditions, folder_name, machine_name
 from .journal import JournalBusyError, locked, read_outcomes
@@ -144,7 +145,8 @@ def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> i
         progress = survey(JOURNAL, folder, groups, say)
         if progress.there:
             say(f"{len(progress.there)} of {len(groups)} groups were measured before")
-        measure_rest(folder, present, progress, measure_apart, say)
+        refuse = partial(refuse_changes, ROOT, str(present["code"]))
+        measure_rest(folder, present, progress, measure_apart, refuse, say)
         say(f"measured in {spoken(sum(seconds for _, seconds in progress.done))}")
         file = collect(ROOT, present, read_outcomes(folder))
     say(f"asv has the results: {os.path.relpath(file, ROOT)}")

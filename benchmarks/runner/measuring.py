@@ -68,9 +68,17 @@ def survey(root: Path, folder: Path, groups: Sequence[Group], say: Say) -> Progr
 
 
 def measure_rest(
-    folder: Path, given: Conditions, progress: Progress, measure: Measure, say: Say
+    folder: Path,
+    given: Conditions,
+    progress: Progress,
+    measure: Measure,
+    refuse: Callable[[], None],
+    say: Say,
 ) -> None:
-    """Measure what is left, and keep each group at once. Only under the journal's lock."""
+    """Measure what is left, and keep each group at once. Only under the journal's lock.
+
+    ``refuse`` raises if a group that was just measured is not to be kept.
+    """
     remove_unfinished(folder)
     write_json(folder / "conditions.json", given)
     total = len(progress.there) + len(progress.left)
@@ -84,6 +92,7 @@ def measure_rest(
         start = time.monotonic()
         outcomes = measure(group)
         seconds = time.monotonic() - start
+        refuse()
         write_entry(folder, group, Entry(outcomes, seconds))
         progress.done.append((progress.left.pop(0), seconds))
         progress.num_failed += _num_failed(outcomes)

@@ -20,7 +20,7 @@ from ..environment import (
     selected_num_threads,
     selected_size,
 )
-from ..runner.code_state import WrongTreeError
+from ..runner.code_state import WrongTreeError, refuse_changes
 from ..runner.collecting import RESULTS
 from ..runner.command import FAILED, INTERRUPTED, JOURNAL, MISUSED, ROOT
 from ..runner.conditions import Conditions, conditions, folder_name
@@ -100,6 +100,7 @@ def _train_one(task: Task, work: Work, seed: int, present: Conditions, say: Say)
     if not file.exists():
         trainers = new_trainers(CURVES, task, work, seed, selected_device())
         train(trainers, work, partial, _Progress(f"{task.name}, seed {seed}", work, say))
+        refuse_changes(ROOT, str(present["code"]))
         data = task.make(work.network, work.batch_size, seed)
         write_json(file, record(task, work, seed, data, trainers, present))
         partial.unlink()

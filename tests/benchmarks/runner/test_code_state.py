@@ -66,6 +66,14 @@ def test_another_commit_is_another_state_even_with_the_same_files(tree):
     assert code_state.code_state(tree).commit != first.commit
 
 
+def test_an_edit_during_the_run_is_refused(tree):
+    digest = code_state.code_state(tree).digest
+    code_state.refuse_changes(tree, digest)
+    (tree / "symadj" / "__init__.py").write_text("x = 2\n")
+    with pytest.raises(WrongTreeError, match="changed since the run began"):
+        code_state.refuse_changes(tree, digest)
+
+
 def test_a_library_from_elsewhere_is_refused(tree, monkeypatch):
     monkeypatch.setattr(code_state, "_imported_from", lambda _: tree / "elsewhere" / "symadj")
     with pytest.raises(WrongTreeError, match=r"elsewhere.*pip install --no-deps -e"):

@@ -16,16 +16,24 @@ from benchmarks.environment import SIZE_VARIABLE
 from benchmarks.groups import title
 from benchmarks.measure import Failure
 from benchmarks.runner import command
+from benchmarks.runner.code_state import WrongTreeError
 from tests.benchmarks.runner.cases import group, measurement
 
 ROOT = Path(__file__).parents[3]
 RUN = """
-import sys
+import sys, time
 from pathlib import Path
 from benchmarks import __main__ as cli
 from benchmarks.runner import command
+from tests.benchmarks.runner.cases import measurement
+
+def measure(group):  # test_worker.py has the process that really measures
+    time.sleep(0.3)
+    return dict.fromkeys(group, measurement())
+
 command.JOURNAL = Path(sys.argv[1])
 command.collect = lambda *_: command.ROOT / "asv.json"
+command.measure_apart = measure
 sys.exit(cli.main(["run", "--size", "smoke", "--only", "mlp-steps", "--method", "symadj"]))
 """
 
@@ -59,9 +67,8 @@ def test_a_run_killed_in_the_middle_goes_on_and_measures_nothing_twice(tmp_path)
     said = resumed.communicate(timeout=200)[0]
     assert resumed.returncode == 0, said
     assert f"{len(kept)} of 4 groups were measured before" in said
-    assert [int(number) for number in re.findall(r"^\[(\d)/4\]", said, re.MULTILINE)] == list(
-        range(len(kept) + 1, 5)
-    )
+    measured = re.findall(r"^\[(\d)/4\]", said, re.MULTILINE)
+    assert measured == [str(number) for number in range(len(kept) + 1, 5)]
     after = entries(tmp_path)
     assert len(after) == 4
     assert {file: after[file] for file in kept} == kept
@@ -77,6 +84,7 @@ def conditions(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "JOURNAL", tmp_path / "journal")
     monkeypatch.setattr(command, "conditions", lambda _: present)
+    monkeypatch.setattr(command, "refuse_changes", lambda *_: None)
     monkeypatch.setattr(command, "_chosen", lambda *_: (group(1), group(2)))
     monkeypatch.setattr(command, "collect", lambda *_: tmp_path / "asv.json")
     return present
@@ -158,3 +166,17 @@ def test_what_there_is_not_is_said(arguments, message, capsys, monkeypatch):
     monkeypatch.setenv(SIZE_VARIABLE, "smoke")
     assert cli.main(["run", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_was_measured_while_the_code_changed_is_not_kept(
+    conditions, monkeypatch, tmp_path, capsys
+):
+    def refuse(root, digest):
+        assert digest == conditions["code"]
+        if entries(tmp_path / "journal"):
+            raise WrongTreeError("files have changed")
+
+    monkeypatch.setattr(command, "refuse_changes", refuse)
+    assert run(monkeypatch)[:2] == (2, [group(1), group(2)])
+    assert "files have changed" in capsys.readouterr().err
+    assert len(entries(tmp_path / "journal")) == 1

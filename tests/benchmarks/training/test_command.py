@@ -22,6 +22,7 @@ def place(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "JOURNAL", tmp_path / "journal")
     monkeypatch.setattr(command, "conditions", lambda _: CONDITIONS)
+    monkeypatch.setattr(command, "refuse_changes", lambda *_: None)
     monkeypatch.setattr(command, "CURVES", FEW)
     work = Work("64-4-64", 2, num_iterations=3, num_evaluations=3, num_grid_steps=2)
     monkeypatch.setitem(PLANS, "smoke", Plan((0,), {"digits-cnf": work}))
