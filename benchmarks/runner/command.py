@@ -137,7 +137,7 @@ def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> i
     if is_dry:
         progress = survey(JOURNAL, folder, groups, say)
         for group in groups:
-            state = "measured" if group in progress.there else "to be measured"
+            state = "to be measured" if group in progress.left else "measured"
             say(f"  {state}: {title(group)}, {len(group)} cases")
         say(f"{len(progress.left)} of {len(groups)} groups left, about {progress.remaining()}")
         return 0

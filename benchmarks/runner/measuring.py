@@ -31,7 +31,7 @@ class Progress:
 
     Attributes
     ----------
-    there : list of group
+    there : list of (group, seconds)
         Measured before, and not again.
     left : list of group
         To be measured.
@@ -42,14 +42,14 @@ class Progress:
     """
 
     earlier: dict[str, float]
-    there: list[Group] = field(default_factory=list)
+    there: list[Timed] = field(default_factory=list)
     left: list[Group] = field(default_factory=list)
     done: list[Timed] = field(default_factory=list)
     num_failed: int = 0
 
     def remaining(self) -> str:
         """Return the time left, as one would say it."""
-        return spoken(remaining_seconds(self.done, self.left, self.earlier))
+        return spoken(remaining_seconds([*self.there, *self.done], self.left, self.earlier))
 
 
 def survey(root: Path, folder: Path, groups: Sequence[Group], say: Say) -> Progress:
@@ -62,7 +62,8 @@ def survey(root: Path, folder: Path, groups: Sequence[Group], say: Say) -> Progr
         if entry is None:
             progress.left.append(group)
         else:
-            progress.there.append(group)
+            seconds = entry.seconds * len(group) / len(entry.outcomes)
+            progress.there.append((group, seconds))
             progress.num_failed += _num_failed({case: entry.outcomes[case] for case in group})
     return progress
 

@@ -180,3 +180,9 @@ def test_what_was_measured_while_the_code_changed_is_not_kept(
     assert run(monkeypatch)[:2] == (2, [group(1), group(2)])
     assert "files have changed" in capsys.readouterr().err
     assert len(entries(tmp_path / "journal")) == 1
+
+
+def test_the_time_left_is_guessed_from_what_was_measured_before(conditions, monkeypatch):
+    run(monkeypatch)
+    monkeypatch.setattr(command, "_chosen", lambda *_: (group(1), group(9)))
+    assert "1 of 2 groups left, about 0 s" in run(monkeypatch, "--dry-run")[2]
