@@ -51,7 +51,8 @@ from .timing import Effort, Seconds, interleaved_rounds, median_interval, settle
 
 DTYPE = torch.float32
 NAN = float("nan")
-MAX_OWN_STEPS = 5_000  # of a method that takes its own until it reaches the baseline's error
+MAX_EVALUATIONS = 16  # in units of the baseline's, of a method that takes its own steps
+LEAST_GROWTH, LARGEST_GROWTH = 1.2, 4.0  # of their number, from one try to the next
 
 LOG = logging.getLogger(__name__)
 
@@ -155,29 +156,33 @@ def _prepare(case: Case, instance: ProblemInstance, device: torch.device) -> Run
 
 
 def _calibrated(run: Run) -> Run:
-    """Give a method with steps of its own as few as reach the baseline's gradient error.
+    """Give a method with steps of its own about as few as reach the baseline's gradient error.
 
     Raises
     ------
     ErrorNotReachedError
-        If it takes too many.
+        If it takes MAX_EVALUATIONS times the evaluations.
     """
     calibrate = METHODS[run.case.method].calibrate
     assert calibrate is not None
     truth = _true_gradient(run.case.problem, run.case.size, run.device)
-    target = ERROR_MARGIN * _baseline_error(_baseline_of(run.case), run.device)
+    base_error, base_nfe = _baseline_error(_baseline_of(run.case), run.device)
+    target, most = ERROR_MARGIN * base_error, MAX_EVALUATIONS * base_nfe
     duration = float(run.instance.t[-1] - run.instance.t[0])
-    step_size, error = duration / 8, math.inf
-    while duration / step_size <= MAX_OWN_STEPS:
-        how = calibrate(run.how, step_size)
+    num_steps = base_nfe
+    while True:
+        how = calibrate(run.how, duration / num_steps)
         error = relative_error(flat_gradient(run.instance, run.solve, how), truth)
         if error <= target:
             return replace(run, how=how)
-        step_size *= 0.5**0.5
-    raise ErrorNotReachedError(
-        f"{run.case.method} comes to a gradient error of {error:.1e} with {MAX_OWN_STEPS} steps; "
-        f"the baseline's is {target / ERROR_MARGIN:.1e}"
-    )
+        if num_steps >= most:
+            raise ErrorNotReachedError(
+                f"with {most} steps {run.case.method} comes to a gradient error of {error:.1e}; "
+                f"the baseline's is {base_error:.1e} with {base_nfe} evaluations"
+            )
+        # by its order it needs so many more, if its error is in proportion to h² yet
+        growth = min(max(1.05 * (error / target) ** 0.5, LEAST_GROWTH), LARGEST_GROWTH)
+        num_steps = min(math.ceil(growth * num_steps), most)
 
 
 @dataclass(frozen=True)
@@ -406,11 +411,12 @@ def _true_gradient(problem: str, size: str, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _baseline_error(case: Case, device: torch.device) -> float:
+def _baseline_error(case: Case, device: torch.device) -> tuple[float, int]:
+    """Return the baseline's gradient error and its forward evaluations."""
     instance = PROBLEMS[case.problem].build(case.size, DTYPE, device)
-    solve = METHODS[BASELINE].solver(DEFAULT_CHECKPOINTS)
-    gradient = flat_gradient(instance, solve, case.discretization(instance))
-    return relative_error(gradient, _true_gradient(case.problem, case.size, device))
+    counts, gradient = _prepare(case, instance, device).counted()
+    truth = _true_gradient(case.problem, case.size, device)
+    return relative_error(gradient, truth), counts.nfe["forward"]
 
 
 @lru_cache(maxsize=2)

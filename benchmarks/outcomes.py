@@ -18,7 +18,7 @@ class Code(IntEnum):
     OUT_OF_MEMORY = 3
     KNOWN_FAILURE = 4  # it is known to fail here, and did
     UNEQUAL_WORK = 5  # neither the baseline's steps nor its error: figures, but no ratio
-    ERROR_NOT_REACHED = 6  # however many of its own steps it takes
+    ERROR_NOT_REACHED = 6  # not with many times the baseline's evaluations
 
 
 class ErrorNotReachedError(RuntimeError):

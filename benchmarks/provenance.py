@@ -30,6 +30,7 @@ PACKAGES = (
     "torch",
     "torchdiffeq",
     "torchode",
+    "torchdyn",
     "diffrax",
     "jax",
     "jaxlib",

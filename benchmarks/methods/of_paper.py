@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..discretization import Discretization
 from ..problems import State
 from .method import Method, NotOfferedError, Solve
+from .output_grid import grid_of_outputs
 from .packages import PAPER, load
 
 ADAPTIVE = {"bosh3": "bosh3", "dopri5": "dopri5", "dopri8": "dopri8"}
@@ -35,7 +35,7 @@ def _paper(function: str) -> Solve:
                 "the paper's code differentiates across jumps wrongly, and in one block of a stack "
                 "stops at the other blocks' parameters"
             )
-        times, rows = _grid(t, how) if is_fixed else (t, None)
+        times, rows = grid_of_outputs(t, how) if is_fixed else (t, None)
         options = {} if is_fixed else {"first_step": how.options["first_step"]}
         # its times have the state's dtype
         dtype = (y0[0] if isinstance(y0, tuple) else y0).dtype
@@ -57,17 +57,6 @@ def _paper(function: str) -> Solve:
         return outputs
 
     return solve
-
-
-def _grid(t: Tensor, how: Discretization) -> tuple[Tensor, list[int]]:
-    """Return the grid, and where on it the outputs are."""
-    step_size = float(how.options["step_size"])
-    num_steps = round(float(t[-1] - t[0]) / step_size)
-    grid = torch.linspace(float(t[0]), float(t[-1]), num_steps + 1, dtype=t.dtype, device=t.device)
-    rows = [round(float(time - t[0]) / step_size) for time in t]
-    if not torch.allclose(grid[rows], t):
-        raise NotOfferedError("the paper's code steps from output to output, on no other grid")
-    return grid, rows
 
 
 METHODS = (

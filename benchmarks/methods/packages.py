@@ -25,6 +25,11 @@ TORCHDIFFEQ = Package("torchdiffeq", BENCH)
 TORCHODE = Package("torchode", PEERS)
 DIFFRAX = Package("diffrax", PEERS)
 JAX = Package("jax", PEERS)
+TORCHDYN = Package(
+    "torchdyn.numerics.odeint",
+    "install its numerical half, as the whole brings another torch: "
+    "pip install --no-deps torchdyn==1.0.6 torchcde torchsde attrs trampoline",
+)
 PAPER = Package(
     "torch_symplectic_adjoint",
     "it has no licence and is on no index; put a copy of "

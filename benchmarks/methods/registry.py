@@ -11,6 +11,7 @@ from . import (
     of_paper,
     of_symadj,
     of_torchdiffeq,
+    of_torchdyn,
     of_torchode,
     reversible,
 )
@@ -59,7 +60,7 @@ BASIC = tuple(name for name in METHODS if name != _SEMINORM)
 BASIC_PEERS = tuple(name for name in BASIC if not name.startswith("symadj"))
 """Those of them that are not ours."""
 
-for peer in (reversible, of_torchode, of_diffrax, of_paper):
+for peer in (reversible, of_torchode, of_torchdyn, of_diffrax, of_paper):
     for built_in in peer.METHODS:
         register(built_in)
 for plugged_in in foreign.foreign_methods():

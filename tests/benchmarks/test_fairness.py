@@ -176,7 +176,6 @@ def test_a_method_of_another_order_takes_as_many_steps_as_the_error_needs():
     assert math.isnan(ours.relative_step_gradient_error)  # of other steps than its own
 
 
-def test_an_error_that_cannot_be_reached_is_a_row_that_says_so(monkeypatch):
-    monkeypatch.setattr("benchmarks.measure.MAX_OWN_STEPS", 200)
+def test_an_error_that_cannot_be_reached_is_a_row_that_says_so():
     outcome = measured("mali", steps=50)  # rk4: at the error of rounding
     assert outcome.outcome == Code.ERROR_NOT_REACHED

@@ -20,6 +20,7 @@ from benchmarks.timing import Effort
 CPU = torch.device("cpu")
 MODULES = {
     "torchode": "torchode",
+    "torchdyn": "torchdyn.numerics.odeint",
     "diffrax-recursive": "diffrax",
     "diffrax-backsolve": "diffrax",
     "paper-symplectic": "torch_symplectic_adjoint",
@@ -68,9 +69,7 @@ def test_single_precision_stays_what_it_is(method):
 
 
 def test_what_is_exact_on_a_grid_is_backpropagations_gradient(method):
-    tableau = "midpoint" if method.name.startswith("paper") else "heun2"
-    if method.name == "torchode":
-        tableau = "heun2"
+    tableau = "midpoint" if method.name.startswith(("paper", "torchdyn")) else "heun2"
     how = fixed_grid(tableau, num_steps=8, duration=2.0)
     instance = mlp(torch.float64)
     expected = flat_gradient(instance, METHODS[BASELINE].solve, how)

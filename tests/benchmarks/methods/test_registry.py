@@ -257,6 +257,7 @@ def test_a_missing_package_is_named(monkeypatch):
         ("torchode", "torchode", "'peers' extra"),
         ("diffrax-recursive", "jax", "'peers' extra"),
         ("diffrax-backsolve", "diffrax", "'peers' extra"),
+        ("torchdyn", "torchdyn.numerics.odeint", "pip install --no-deps torchdyn"),
         ("paper-symplectic", "torch_symplectic_adjoint", "on the path"),
     ],
 )
