@@ -6,7 +6,7 @@ they return what torchdiffeq returns and waste no evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -36,12 +36,13 @@ class _Step:
     """A checkpoint, and what starts at it.
 
     ``run(*carry)`` takes the step: it returns the next checkpoint's carry (unless this is the
-    last), then the outputs inside the step.
+    last), then the outputs inside the step. Where the step ends at a jump, a block of a stack ends.
     """
 
     carry: Tensors
     run: Callable[..., Tensors]
     outputs: tuple[int, ...] = ()
+    ends_block: bool = False
 
 
 MakeSolver = Callable[..., Any]
@@ -49,7 +50,15 @@ Searched = tuple[list[Tensor], list[_Step]]  # the outputs and the checkpoints
 
 
 def _search_whole(make_solver: MakeSolver, y0: Tensor, t: Tensor) -> Searched:
-    """One checkpoint per solve: nothing but y0 is kept, the whole solve is run again."""
+    """One checkpoint per solve: nothing but y0 is kept, the whole solve is run again.
+
+    Of stacked blocks each counts as a solve (the paper's "one checkpoint per component"): what is
+    kept is the state between two of them, and a block's accepted steps are run again.
+    """
+    solver = make_solver(y0=y0)
+    if getattr(solver, "jump_t", None) is not None:
+        ys, steps = _search_adaptive(solver, t.to(solver.dtype))
+        return ys, [_in_one(block) for block in _blocks(steps)]
 
     def run(y: Tensor) -> Tensors:
         return tuple(make_solver(y0=y).integrate(t)[1:])
@@ -108,9 +117,37 @@ def _search_adaptive(solver: Any, t: Tensor) -> Searched:
         is_jump = is_cut and bool((solver.jump_t == after.t1).any())
         # not `before` itself, whose interpolant would stay alive with the step
         run = step_run(before.t1, dt, after.t1, outputs, is_jump=is_jump)
-        steps.append(_Step((before.y1, before.f1), run, outputs))
+        steps.append(_Step((before.y1, before.f1), run, outputs, ends_block=is_jump))
     solver.rk_state = None  # likewise
     return ys, steps
+
+
+def _blocks(steps: list[_Step]) -> Iterator[list[_Step]]:
+    """Split steps where blocks end."""
+    block: list[_Step] = []
+    for step in steps:
+        block.append(step)
+        if step.ends_block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _in_one(steps: list[_Step]) -> _Step:
+    """Return several steps as one, of which only the first carry is kept."""
+    runs = [(step.run, len(step.outputs)) for step in steps]
+
+    def run(*carry: Tensor) -> Tensors:
+        outputs: list[Tensor] = []
+        for take, num_outputs in runs:
+            results = take(*carry)
+            num_carried = len(results) - num_outputs
+            carry = results[:num_carried]
+            outputs += results[num_carried:]
+        return *carry, *outputs
+
+    return _Step(steps[0].carry, run, tuple(j for step in steps for j in step.outputs))
 
 
 def _search_fixed_grid(solver: Any, t: Tensor) -> Searched:

@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from benchmarks.discretization import adaptive, fixed_grid
 from benchmarks.gradient import flat_gradient, flatten, forward, relative_error
-from benchmarks.meters import CountingField
+from benchmarks.meters import CountingField, peak_bytes
 from benchmarks.methods import (
     BASELINE,
     BASIC_PEERS,
@@ -127,6 +128,19 @@ def test_stacked_blocks_are_solved_as_each_by_itself(tableau):
     blind = CountingField(STACKED.field, is_adaptive=True)
     flat_gradient(replace(STACKED, field=blind), solver(BASELINE), stacked_how(tableau, ()))
     assert blind.num_rejected > counts[BASELINE].num_rejected + 5
+
+
+def test_a_checkpoint_per_solve_is_one_per_stacked_block():
+    instance = PROBLEMS["cnf-power"].build("4 x 6-60-60-6 batch 200", torch.float32, CPU)
+    # many steps a block, so that each has its share of them
+    how = adaptive("dopri5", rtol=1e-8, atol=1e-8, first_step=0.05, jump_t=instance.jump_t)
+
+    def peak(method):
+        return peak_bytes(partial(flat_gradient, instance, solver(method), how), CPU).cpu
+
+    assert peak("checkpoint-solve") < 0.45 * peak(BASELINE)
+    assert peak("checkpoint-step") < 0.7 * peak("checkpoint-solve")
+    assert peak("symadj") < 0.7 * peak("checkpoint-step")
 
 
 def test_stacked_blocks_on_a_grid_look_at_their_own_side_of_a_jump():
