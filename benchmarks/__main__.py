@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks run | train | export``."""
+"""Command line of the benchmarks: ``python -m benchmarks run | merge | train | export``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import export
 from .runner import command as run
+from .runner import merging as merge
 from .training import command as train
 
 
@@ -15,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, train, export):
+    for command in (run, merge, train, export):
         command.add_parser(commands)
     given = parser.parse_args(arguments)
     status: int = given.command(given)

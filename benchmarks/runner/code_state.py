@@ -51,7 +51,7 @@ def code_state(root: Path) -> CodeState:
             "a commit that is not its own. Run `pip install --no-deps -e .` in this tree."
         )
     status = _git(root, "status", "--porcelain", "--", *MEASURED)
-    return CodeState(_git(root, "rev-parse", "HEAD"), _digest(root), is_dirty=bool(status))
+    return CodeState(_git(root, "rev-parse", "HEAD"), code_digest(root), is_dirty=bool(status))
 
 
 def refuse_changes(root: Path, digest: str) -> None:
@@ -109,7 +109,8 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _digest(root: Path) -> str:
+def code_digest(root: Path) -> str:
+    """Return a digest of every file of the measured packages in a tree."""
     digest = hashlib.sha256()
     for package in MEASURED:
         for file in sorted((root / package).rglob("*")):

@@ -20,14 +20,17 @@ from ..environment import (
     selected_size,
 )
 from ..groups import Group, grouped, title
+from ..measure import Failure
 from ..methods import METHODS, plug_in
 from ..sizes import selected_size_set
+from .cluster import ClusterError, run_on_cluster
 from .code_state import WrongTreeError, refuse_changes
 from .collecting import CollectingError, collect
 from .conditions import conditions, folder_name, machine_name
-from .journal import JournalBusyError, locked, read_outcomes
+from .journal import JournalBusyError, locked, read_entry, read_outcomes
 from .measuring import measure_rest, survey
 from .remaining import spoken
+from .sharing import read_conditions, read_shard
 from .worker import measure_apart
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +65,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be measured, and how long it takes"
     )
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="only the I-th of N parts, into a journal of its own; then `merge`",
+    )
+    parts.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="who runs the groups: this machine, or the nodes of a Ray cluster (local)",
+    )
     parser.set_defaults(command=main)
 
 
@@ -77,8 +92,10 @@ def main(given: argparse.Namespace, say: Callable[[str], None] = print) -> int:
     _enter(given)
     try:
         groups = _chosen(given.method, given.only)
-        return _run(groups, given.dry_run, say)
-    except (WrongTreeError, JournalBusyError, CollectingError, ValueError) as error:
+        if given.engine == "ray" and not given.dry_run:
+            return _run_on_cluster(groups, say)
+        return _run(groups, given.shard, given.dry_run, say)
+    except (WrongTreeError, JournalBusyError, CollectingError, ClusterError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
@@ -121,9 +138,33 @@ def _chosen(methods: Sequence[str] | None, pattern: str | None) -> tuple[Group, 
     return chosen
 
 
-def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> int:
+def _run_on_cluster(groups: Sequence[Group], say: Callable[[str], None]) -> int:
+    num_failed = 0
+    with locked(JOURNAL):
+        for folder in sorted(run_on_cluster(ROOT, JOURNAL, groups, say)):
+            outcomes = read_outcomes(folder)
+            file = collect(ROOT, read_conditions(folder), outcomes)
+            say(f"asv has the results: {os.path.relpath(file, ROOT)}")
+            num_failed += sum(isinstance(outcome, Failure) for outcome in outcomes.values())
+    if num_failed:
+        say(f"{num_failed} cases failed")
+    return FAILED if num_failed else 0
+
+
+def _run(
+    groups: Sequence[Group], shard: str | None, is_dry: bool, say: Callable[[str], None]
+) -> int:
     present = conditions(ROOT)
-    folder = JOURNAL / folder_name(present)
+    name, journal = folder_name(present), JOURNAL
+    if shard is not None:
+        part = read_shard(shard)
+        journal = part.journal(JOURNAL)
+        groups = [
+            group
+            for group in part.part_of(groups)
+            if read_entry(JOURNAL / name, group)[0] is None  # measured before, and merged
+        ]
+    folder = journal / name
     place = os.path.relpath(folder, ROOT)
     say(
         f"{selected_size()} on {machine_name(present)}, commit {str(present['commit'])[:8]}, "
@@ -135,21 +176,24 @@ def _run(groups: Sequence[Group], is_dry: bool, say: Callable[[str], None]) -> i
             "asv files them under the commit that they start from."
         )
     if is_dry:
-        progress = survey(JOURNAL, folder, groups, say)
+        progress = survey(journal, folder, groups, say)
         for group in groups:
             state = "to be measured" if group in progress.left else "measured"
             say(f"  {state}: {title(group)}, {len(group)} cases")
         say(f"{len(progress.left)} of {len(groups)} groups left, about {progress.remaining()}")
         return 0
-    with locked(JOURNAL):
-        progress = survey(JOURNAL, folder, groups, say)
+    with locked(journal):
+        progress = survey(journal, folder, groups, say)
         if progress.there:
             say(f"{len(progress.there)} of {len(groups)} groups were measured before")
         refuse = partial(refuse_changes, ROOT, str(present["code"]))
         measure_rest(folder, present, progress, measure_apart, refuse, say)
         say(f"measured in {spoken(sum(seconds for _, seconds in progress.done))}")
-        file = collect(ROOT, present, read_outcomes(folder))
-    say(f"asv has the results: {os.path.relpath(file, ROOT)}")
+        if shard is None:
+            file = collect(ROOT, present, read_outcomes(folder))
+            say(f"asv has the results: {os.path.relpath(file, ROOT)}")
+        else:
+            say("asv collects when all parts are measured: python -m benchmarks merge")
     if progress.num_failed:
         say(f"{progress.num_failed} cases failed. To try again, remove {place}")
     return FAILED if progress.num_failed else 0

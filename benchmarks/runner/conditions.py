@@ -12,14 +12,18 @@ from pathlib import Path
 from ..environment import counts_instructions, selected_device, selected_size
 from ..methods.foreign import METHODS_VARIABLE
 from ..provenance import surroundings
-from .code_state import code_state, foreign_code
+from .code_state import CodeState, code_state, foreign_code
 
 Conditions = Mapping[str, object]
 
 
 def conditions(root: Path) -> dict[str, object]:
     """Return the conditions under which the tree at ``root`` would be measured now."""
-    code = code_state(root)
+    return conditions_of(code_state(root))
+
+
+def conditions_of(code: CodeState) -> dict[str, object]:
+    """Return the conditions under which this machine would measure some code now."""
     return {
         "commit": code.commit,
         "code": code.digest,
