@@ -19,7 +19,7 @@ PRESENT |= {"cpu": "CPU", "num_cpu": 2, "gpu": None, "code": "b", "num_threads":
 @pytest.mark.parametrize("count", [1, 3, 11, 40])
 def test_parts_hold_every_group_once(count):
     parts = [Shard(index, count).part_of(GROUPS) for index in range(1, count + 1)]
-    assert sorted(sum(map(list, parts), []), key=GROUPS.index) == GROUPS
+    assert sorted((one for part in parts for one in part), key=GROUPS.index) == GROUPS
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
@@ -79,7 +79,12 @@ def parser(monkeypatch, tmp_path):
     commands = parser.add_subparsers()
     command.add_parser(commands)
     merging.add_parser(commands)
-    return lambda *words: (lambda given: given.command(given))(parser.parse_args(words)), collected
+
+    def run(*words):
+        given = parser.parse_args(words)
+        return given.command(given)
+
+    return run, collected
 
 
 def test_shards_measure_apart_and_are_merged_afterwards(parser, tmp_path, capsys):
