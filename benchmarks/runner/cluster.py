@@ -24,6 +24,7 @@ from ..environment import (
 )
 from ..groups import Group, title
 from ..measure import Failure, Outcome
+from ..methods.foreign import METHODS_VARIABLE
 from .code_state import CodeState, WrongTreeError, code_digest, code_state
 from .conditions import Conditions, conditions_of, folder_name
 from .journal import Entry, read_entry, write_entry, write_json
@@ -46,7 +47,10 @@ SHUNNED_SECONDS = 30.0
 PATIENCE_SECONDS = 600.0
 """How long to wait for a node where there is none."""
 
-VARIABLES = (SIZE_VARIABLE, DEVICE_VARIABLE, THREADS_VARIABLE, INSTRUCTIONS_VARIABLE)
+VARIABLES = (
+    *(SIZE_VARIABLE, DEVICE_VARIABLE, THREADS_VARIABLE, INSTRUCTIONS_VARIABLE),
+    METHODS_VARIABLE,
+)
 LEFT_OUT = (".git", ".venv", ".asv", ".journal", ".benchmarks", "reports/site")
 
 Say = Callable[[str], None]
@@ -113,7 +117,7 @@ def _is_of(folder: Path, code: CodeState) -> bool:
         return False
     there, here = read_conditions(folder), conditions_of(code)
     asked = ("commit", "code", "size", "device", "counts_instructions", "num_threads")
-    return all(there[name] == here[name] for name in asked)
+    return all(there[name] == here[name] for name in (*asked, "foreign_methods"))
 
 
 def _connected(root: Path) -> Any:
