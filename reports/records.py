@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reports.process_records import ProcessRun
+
 CASE_FIELDS = ("problem", "method", "tableau", "size", "steps", "checkpoints")
 
 
@@ -270,12 +272,15 @@ class Loaded:
         Hash to what the repository knows of it, where there is one.
     trainings : tuple of Training
         In the order of the folders, then of the file names.
+    processes : tuple of ProcessRun
+        Training on growing numbers of processes.
     """
 
     runs: tuple[Run, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     commits: Mapping[str, Commit] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
+    processes: tuple[ProcessRun, ...] = ()
 
     def __add__(self, other: "Loaded") -> "Loaded":
         """Both, one after the other."""
@@ -284,4 +289,5 @@ class Loaded:
             self.warnings + other.warnings,
             {**self.commits, **other.commits},
             self.trainings + other.trainings,
+            self.processes + other.processes,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from reports.loaders.asv import load_asv
 from reports.loaders.commits import load_commits
 from reports.loaders.pytest_benchmark import load_pytest_benchmark
+from reports.loaders.scaling import load_scaling
 from reports.loaders.training import load_trainings
 from reports.records import Loaded
 
@@ -18,6 +19,7 @@ def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:
     for folder in results:
         loaded += load_asv(folder)
         loaded += load_trainings(folder)
+        loaded += load_scaling(folder)
     for file in benchmark_files:
         loaded += load_pytest_benchmark(file)
     return loaded

@@ -10,6 +10,7 @@ from reports.pages.machines import machines_page, measurement_pages
 from reports.pages.overview import overview_page
 from reports.pages.paper import paper_page
 from reports.pages.problems import problem_pages
+from reports.pages.processes import processes_page
 from reports.pages.site import Site
 from reports.records import Loaded
 from reports.selection import Shown, select
@@ -23,6 +24,7 @@ _PAGES = (
     history_pages,
     compare_page,
     measurement_pages,
+    processes_page,
     machines_page,
 )
 

@@ -34,6 +34,7 @@ PAGES = (
     ("history.html", "History"),
     ("compare.html", "Compare"),
     ("measurements.html", "Measurements"),
+    ("processes.html", "Processes"),
     ("machines.html", "Machines and method"),
 )
 
