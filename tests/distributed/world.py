@@ -16,7 +16,7 @@ import torch.distributed as dist
 RESULTS = "SYMADJ_CHECKS_RESULTS"
 """Folder into which each process writes what its checks found."""
 
-STUCK_SECONDS = 40.0
+STUCK_SECONDS = 120.0
 """After which a collective that others do not join is given up."""
 
 
