@@ -12,10 +12,10 @@ LIMITS = read_thresholds(THRESHOLDS)
 SECONDS = LIMITS["own_seconds"]
 
 
-def rounds(ratio, generator, noise=0.03, launches=8, per_launch=12, bias=0.004, blocked=0.0):
+def rounds(ratio, generator, noise=0.03, launches=8, per_launch=20, bias=0.004, blocked=0.0):
     """Rounds of a head that takes ``ratio`` times as long, on a machine that drifts and is noisy.
 
-    Each launch has its own bias, as processes have; one round in ten is disturbed by a factor.
+    Each launch has its own bias, as processes have; one block in thirty is disturbed by a factor.
     """
     made = []
     for launch in range(1, launches + 1):
@@ -27,7 +27,7 @@ def rounds(ratio, generator, noise=0.03, launches=8, per_launch=12, bias=0.004, 
             for place, name in enumerate(ORDER):
                 own = 0.02 * drift * (1 + 0.02 * place) * speed[name]
                 own *= (ratio if name == "head" else 1) * np.exp(noise * generator.normal())
-                own *= 1 + generator.random() * (generator.random() < 0.1)
+                own *= 1 + generator.random() * (generator.random() < 0.03)
                 off = own * blocked if name == "head" else 0.0
                 blocks.append((own + off + 0.5 * own, own + off, off))
             made.append(Round(launch, tuple(blocks)))
