@@ -4,12 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIZE ?= quick
 SITE := reports/site
+BASE ?= main
+HEAD ?= .
+SECONDS ?= 300
+COMPARISON := .asv/compare/latest
+RESULTS := .asv/results
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve test check smoke clean training
+.PHONY: help install report benchmark site serve test check smoke clean training compare compare-exact proof proof-short history merge
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11, or name another by make PYTHON=..." >&2; exit 1; }
@@ -54,6 +59,28 @@ smoke: $(VENV)/installed ## Run every case and training at its smallest size, an
 	SYMADJ_BENCHMARK_SIZE=smoke $(BIN)/python -m pytest benchmarks/pytest_suite -q \
 	  -o addopts= --benchmark-json=.benchmarks/smoke.json
 	$(MAKE) --no-print-directory site
+
+# Both write the table for a pull request, and the page, whatever the verdict.
+compare: $(VENV)/installed ## Compare two versions, BASE=v0.1 HEAD=HEAD; exits 1 if something is worse
+	$(BIN)/python -m benchmarks compare "$(BASE)" "$(HEAD)" --seconds $(SECONDS) \
+	  --html $(COMPARISON).html --markdown $(COMPARISON).md
+
+compare-exact: $(VENV)/installed ## Likewise, but only what is exact: two minutes
+	$(BIN)/python -m benchmarks compare "$(BASE)" "$(HEAD)" --exact-only \
+	  --html $(COMPARISON).html --markdown $(COMPARISON).md
+
+proof: $(VENV)/installed ## Plant faults, and see which of them a comparison finds: an hour
+	$(BIN)/python -m benchmarks.compare.proof
+
+proof-short: $(VENV)/installed ## Plant each exact fault once: a minute
+	$(BIN)/python -m benchmarks.compare.proof --short
+
+history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1..main, in asv's environments
+	$(BIN)/asv machine --yes
+	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --skip-existing-successful "$(RANGE)"
+
+merge: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
+	$(BIN)/python -m benchmarks merge-results $(FROM) --into $(RESULTS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .asv .journal .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks run | merge | train | export``."""
+"""Command line of the benchmarks: ``python -m benchmarks run | train | compare | ...``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import export
+from .compare.commands import add_parsers
 from .runner import command as run
 from .runner import merging as merge
 from .training import command as train
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (run, merge, train, export):
         command.add_parser(commands)
+    add_parsers(commands)
     given = parser.parse_args(arguments)
     status: int = given.command(given)
     return status

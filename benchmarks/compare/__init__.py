@@ -1,6 +1,6 @@
 """Two versions side by side: what changed, by how much, and how sure that is.
 
-    python -m benchmarks.compare BASE HEAD
+    python -m benchmarks compare BASE HEAD
 
     sides -> builds -> launcher | worker (exact, clock, instructions) -> measurement -> verdicts
           -> table, page; journal keeps every figure as it comes

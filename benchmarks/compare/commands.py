@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reports.tolerances import Threshold, ThresholdsError, read_thresholds
@@ -29,6 +29,8 @@ FOLDER = Path(".asv/compare")
 RESULTS = Path(".asv/results")
 COULD_NOT = 2
 
+Command = Callable[[argparse.Namespace], int]
+
 _EXPECTED = (
     AcceptedError,
     BuildError,
@@ -42,32 +44,18 @@ _EXPECTED = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except _EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-    return COULD_NOT
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compare",
-        description="Compare two versions. Exit status 0: nothing is worse; 1: something is; "
-        "2: it could not be measured.",
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the commands."""
+    run = commands.add_parser(
+        "compare",
+        help="measure two versions by turns, and say what changed",
+        description="Measure two sides by turns, and say what changed. Exit status 0: nothing is "
+        "worse; 1: something is, or does not run any more; 2: it could not be measured. Ended "
+        "half-way, the same command goes on.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="measure two sides by turns and compare them")
-    run.set_defaults(run=_run)
+    run.set_defaults(command=_guarded(_run))
     run.add_argument("base", help="commit, tag, branch, '.', folder, or release 'package==version'")
-    run.add_argument("head", help="likewise")
+    run.add_argument("head", help="likewise; '.' is the working tree")
     run.add_argument("--seconds", type=float, default=300.0, help="time to spend (default: 300)")
     run.add_argument("--cases", help="regular expression: only cases whose name it finds")
     run.add_argument("--exact-only", action="store_true", help="no seconds and no instructions")
@@ -75,31 +63,47 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--head-method", help="gradient method of the head")
     run.add_argument("--environment", choices=ENVIRONMENTS, default="auto", help="where to install")
     run.add_argument("--folder", type=Path, default=FOLDER, help="builds and journals")
-    run.add_argument("--thresholds", type=Path, default=THRESHOLDS, help="what counts as a change")
-    _add_outputs(run)
+    _add_common(run)
 
-    show = commands.add_parser("show", help="show the comparison that a journal holds")
-    show.set_defaults(run=_show)
+    show = commands.add_parser("compare-journal", help="show again what a comparison has measured")
+    show.set_defaults(command=_guarded(_show))
     show.add_argument("journal", type=Path)
-    show.add_argument("--thresholds", type=Path, default=THRESHOLDS, help="what counts as a change")
-    _add_outputs(show)
+    _add_common(show)
 
-    recorded = commands.add_parser("recorded", help="compare two commits in asv's result files")
-    recorded.set_defaults(run=_recorded)
+    recorded = commands.add_parser(
+        "compare-recorded", help="compare two commits' exact meters in asv's result files"
+    )
+    recorded.set_defaults(command=_guarded(_recorded))
     recorded.add_argument("base", help="commit, tag or branch")
     recorded.add_argument("head", help="likewise")
     recorded.add_argument("--results", type=Path, nargs="+", default=[RESULTS], metavar="DIR")
-    recorded.add_argument("--thresholds", type=Path, default=THRESHOLDS)
-    _add_outputs(recorded)
+    _add_common(recorded)
 
-    merge = commands.add_parser("merge", help="bring several machines' asv results together")
-    merge.set_defaults(run=_merge)
+    merge = commands.add_parser(
+        "merge-results", help="bring several machines' asv results into one folder"
+    )
+    merge.set_defaults(command=_guarded(_merge))
     merge.add_argument("sources", type=Path, nargs="+", help="asv results folders")
     merge.add_argument("--into", type=Path, default=RESULTS, help="asv results folder")
-    return parser
 
 
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
+def _guarded(command: Command) -> Command:
+    """Return the command, saying what went wrong in place of a traceback."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return command(options)
+        except (*_EXPECTED, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr)
+        return COULD_NOT
+
+    return run
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--thresholds", type=Path, default=THRESHOLDS, help="what is a change")
     parser.add_argument("--html", type=Path, help="page to write")
     parser.add_argument("--markdown", type=Path, help="table to write, for a pull request")
 
@@ -122,6 +126,8 @@ def _run(options: argparse.Namespace) -> int:
         measure(
             contestants, works, journal, thresholds, 0.0 if options.exact_only else options.seconds
         )
+        if digest(HARNESS / "benchmarks") != journal.header["harness"]:
+            journal.add("note", text="the benchmarks were edited meanwhile: measure again")
         journal.add("done")
     return _tell(_report(journal, thresholds, accepted), options)
 

@@ -62,7 +62,7 @@ def refuse_changes(root: Path, digest: str) -> None:
     WrongTreeError
         If the tree's files have no longer this digest.
     """
-    if _digest(root) != digest:
+    if code_digest(root) != digest:
         raise WrongTreeError(
             f"files of {' or '.join(MEASURED)} have changed since the run began; what was measured "
             "last is not kept. Run again, from a clone of its own if you want to go on editing."
