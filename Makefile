@@ -7,6 +7,7 @@ SITE := reports/site
 BASE ?= main
 HEAD ?= .
 SECONDS ?= 300
+RANGE ?= NEW
 COMPARISON := .asv/compare/latest
 RESULTS := .asv/results
 
@@ -52,6 +53,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 smoke: $(VENV)/installed ## Run every case and training at its smallest size, and build the report
 	$(MAKE) --no-print-directory benchmark SIZE=smoke
@@ -75,7 +77,7 @@ proof: $(VENV)/installed ## Plant faults, and see which of them a comparison fin
 proof-short: $(VENV)/installed ## Plant each exact fault once: a minute
 	$(BIN)/python -m benchmarks.compare.proof --short
 
-history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1..main, in asv's environments
+history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1..main or all since the last, in asv's environments
 	$(BIN)/asv machine --yes
 	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --skip-existing-successful "$(RANGE)"
 

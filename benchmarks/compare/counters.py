@@ -51,13 +51,12 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         counts = self._counts
         counts.operations += 1
         counts.host_syncs += func._schema.name in _SYNCS
-        given = {id(arg) for arg in args}
         for part in result if isinstance(result, tuple | list) else (result,):
             if not isinstance(part, Tensor):
                 continue
             if part.is_floating_point() and torch.finfo(part.dtype).bits < self._bits:
                 counts.narrow_operations += 1
-            if id(part) in given or not part._is_view():
+            if not func.is_view:
                 counts.bytes_written += part.nbytes
         return result
 
