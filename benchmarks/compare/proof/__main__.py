@@ -32,7 +32,7 @@ from .experiment import (
     seconds_threshold,
     timed_work,
 )
-from .planting import EXACT_FAULTS, NO_FAULT, TIME_FAULTS, Fault, plant
+from .planting import EXACT_FAULTS, NO_FAULT, TIME_FAULTS, TIMED_BASES, Fault, plant
 
 SHORT_WORKS = "dopri5/64-64-64-64 batch 16"
 PROOF_WORKS = "dopri5/64-64-64-64 batch 16|rk4/16-64-16 batch 32/12/2|kdv"
@@ -89,13 +89,15 @@ def _exact(laboratory: Laboratory, copies: Path, works: Sequence[Work], repeats:
 
 def _time(laboratory: Laboratory, copies: Path, num_launches: int) -> bool:
     faults = (NO_FAULT, *TIME_FAULTS)
-    base = _planted(NO_FAULT, copies)
+    bases = {
+        fault: _planted(TIMED_BASES.get(fault.module or "", NO_FAULT), copies) for fault in faults
+    }
     instructions: dict[str, list[Row]] = {}
     if is_available():
-        sides = contestants(base, base)
+        sides = contestants(bases[NO_FAULT], bases[NO_FAULT])
         with launchers_of(sides, CountingLauncher) as launchers:
             for fault in faults:
-                sides = contestants(base, _planted(fault, copies))
+                sides = contestants(bases[fault], _planted(fault, copies))
                 instructions[fault.name] = instruction_rows(
                     laboratory, fault.name, sides, launchers
                 )
@@ -103,7 +105,7 @@ def _time(laboratory: Laboratory, copies: Path, num_launches: int) -> bool:
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     is_right, work = True, timed_work()
     for fault in faults:
-        sides = contestants(base, _planted(fault, copies))
+        sides = contestants(bases[fault], _planted(fault, copies))
         journal = record_launches(laboratory, fault.name, sides, work, num_launches)
         timing = evaluate(rounds_of(journal, work.name, 1))
         verdicts = resampled_verdicts(journal, work, seconds_threshold(laboratory), NUM_COMPARISONS)

@@ -18,8 +18,10 @@ def _planted(self: Field, t: Any, y: Any) -> Any:
     hits += 1
     slope = _call(self, t, y)
     now = time.process_time()
-    time.sleep(SHARE * min(now - _last, LONGEST))
-    _last = now
+    pause = SHARE * min(now - _last, LONGEST)
+    if pause:
+        time.sleep(pause)
+    _last = time.process_time()
     return slope
 
 
