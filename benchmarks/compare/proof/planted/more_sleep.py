@@ -1,4 +1,4 @@
-"""Every evaluation of f is followed by a sleep: SHARE of the processor time since the last."""
+"""Sleeps, SHARE of the processor time in all: now and then, since no sleep is shorter than 50 us."""
 
 import time
 from typing import Any
@@ -7,20 +7,23 @@ from symadj.forward.field import Field
 
 SHARE = 0.0
 LONGEST = 0.05  # seconds; longer ago, and it was not the same solve
+SHORTEST = 0.0005  # seconds
 
 hits = 0
+_debt = 0.0
 _call = Field.__call__
 _last = time.process_time()
 
 
 def _planted(self: Field, t: Any, y: Any) -> Any:
-    global hits, _last  # noqa: PLW0603
+    global hits, _last, _debt  # noqa: PLW0603
     hits += 1
     slope = _call(self, t, y)
     now = time.process_time()
-    pause = SHARE * min(now - _last, LONGEST)
-    if pause:
-        time.sleep(pause)
+    _debt += SHARE * min(now - _last, LONGEST)
+    if _debt > SHORTEST:
+        time.sleep(_debt)
+        _debt = 0.0
     _last = time.process_time()
     return slope
 
