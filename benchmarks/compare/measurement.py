@@ -31,6 +31,8 @@ MAX_SHARE_OF_INSTRUCTIONS = 0.55
 
 NUM_COUNTS = 2
 
+Launchers = Mapping[str, Launcher]
+
 
 @dataclass(frozen=True)
 class Contestants:
@@ -50,6 +52,7 @@ def measure(
     journal: Journal,
     thresholds: Mapping[str, Threshold],
     seconds: float,
+    launchers: Launchers | None = None,
 ) -> None:
     """Measure everything that the journal does not hold yet, and write it there.
 
@@ -62,6 +65,8 @@ def measure(
         Decide which seconds are worth a repetition.
     seconds : float
         How long this may take, about; exact metrics are measured in any case.
+    launchers : mapping from side to Launcher, optional
+        Where workers are forked; started and ended here if they are not given.
     """
     start = time.monotonic()
     deadline = start + seconds
@@ -71,7 +76,8 @@ def measure(
         if counted and seconds > 0 and is_available():
             # It takes a minute to start: meanwhile the exact metrics are measured.
             counters = stack.enter_context(launchers_of(contestants, CountingLauncher))
-        launchers = stack.enter_context(launchers_of(contestants, Launcher))
+        if launchers is None:
+            launchers = stack.enter_context(launchers_of(contestants, Launcher))
         _check(contestants, launchers)
         _measure_exact(contestants, works, journal, launchers)
         if counters is not None:
@@ -88,9 +94,6 @@ def measure(
             first = evaluate(rounds_of(journal, work.name, 1))
             if first is not None and needs_repeat(first, thresholds[SECONDS]):
                 _time(contestants, work, journal, launchers, (2, time.monotonic() + share))
-
-
-Launchers = Mapping[str, Launcher]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from reports.tolerances import read_thresholds
 
 from ..commands import THRESHOLDS
 from ..instructions import CountingLauncher, is_available
+from ..launcher import Launcher
 from ..measurement import launchers_of
 from ..ratios import evaluate
 from ..verdicts import Row, Status, exit_status, rounds_of
@@ -44,12 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare.proof", description=__doc__)
     parser.add_argument("--short", action="store_true", help="each exact fault once, on one case")
     parser.add_argument("--repeats", type=int, default=10, help="of each exact fault")
+    parser.add_argument("--cases", help="regular expression: the cases for the exact faults")
     parser.add_argument("--launches", type=int, default=40, help="to record of each time fault")
     parser.add_argument("--skip-exact", action="store_true", help="time faults only")
     parser.add_argument("--skip-time", action="store_true", help="exact faults only")
     parser.add_argument("--folder", type=Path, help="where journals are kept (default: nowhere)")
     options = parser.parse_args(arguments)
-    works = select(WORKS, SHORT_WORKS if options.short else PROOF_WORKS)
+    works = select(WORKS, options.cases or (SHORT_WORKS if options.short else PROOF_WORKS))
     with tempfile.TemporaryDirectory(prefix="compare-proof-") as scratch:
         laboratory = Laboratory(
             options.folder or Path(scratch) / "journals", read_thresholds(THRESHOLDS)
@@ -72,17 +74,18 @@ def _exact(laboratory: Laboratory, copies: Path, works: Sequence[Work], repeats:
     base = _planted(NO_FAULT, copies)
     print("| exact fault | found | by | seconds |\n| --- | --- | --- | --- |", flush=True)
     is_right = True
-    for fault in (NO_FAULT, *EXACT_FAULTS):
-        sides = contestants(base, _planted(fault, copies))
-        found, metrics, start = 0, collections.Counter[str](), time.monotonic()
-        for _ in range(repeats):
-            rows = exact_rows(laboratory, fault.name, sides, works)
-            found += exit_status(rows) == 1
-            metrics.update({row.metric for row in rows if row.status is Status.WORSE})
-        by = ", ".join(sorted(metrics))
-        seconds = (time.monotonic() - start) / repeats
-        print(f"| {fault.name} | {found} of {repeats} | {by} | {seconds:.0f} |", flush=True)
-        is_right &= found == (0 if fault is NO_FAULT else repeats)
+    with launchers_of(contestants(base, base), Launcher) as launchers:
+        for fault in (NO_FAULT, *EXACT_FAULTS):
+            sides = contestants(base, _planted(fault, copies))
+            found, metrics, start = 0, collections.Counter[str](), time.monotonic()
+            for _ in range(repeats):
+                rows = exact_rows(laboratory, fault.name, sides, works, launchers)
+                found += exit_status(rows) == 1
+                metrics.update({row.metric for row in rows if row.status is Status.WORSE})
+            by = ", ".join(sorted(metrics))
+            seconds = (time.monotonic() - start) / repeats
+            print(f"| {fault.name} | {found} of {repeats} | {by} | {seconds:.0f} |", flush=True)
+            is_right &= found == (0 if fault is NO_FAULT else repeats)
     print()
     return is_right
 

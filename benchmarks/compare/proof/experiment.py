@@ -65,11 +65,15 @@ def contestants(base: Path, head: Path) -> Contestants:
 
 
 def exact_rows(
-    laboratory: Laboratory, name: str, sides: Contestants, works: Sequence[Work]
+    laboratory: Laboratory,
+    name: str,
+    sides: Contestants,
+    works: Sequence[Work],
+    launchers: Mapping[str, Launcher],
 ) -> list[Row]:
-    """Compare exact metrics, anew."""
+    """Compare exact metrics, anew: in workers of their own."""
     with open_journal(laboratory.folder, laboratory.journal_header(name, works)) as journal:
-        measure(sides, works, journal, laboratory.thresholds, seconds=0.0)
+        measure(sides, works, journal, laboratory.thresholds, 0.0, launchers)
         journal.add("done")
         return judge(journal, laboratory.thresholds, ())
 
