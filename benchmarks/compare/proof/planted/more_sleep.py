@@ -1,4 +1,4 @@
-"""Sleeps, SHARE of the processor time in all: now and then, since no sleep is shorter than 50 us."""
+"""Sleeps for SHARE of the processor time: now and then, as no sleep is shorter than 50 us."""
 
 import time
 from typing import Any
