@@ -20,7 +20,8 @@
         ├── MaxStepsError                    more than ``max_num_steps`` between two outputs
         └── StageSolveError                  the stage equations of an implicit step defied solution
 
-Each message says what was given, what is allowed and what to do.
+Each message says what was given, what is allowed and what to do. There is one warning beside them,
+`CompileFallbackWarning`.
 """
 
 from typing import Any
@@ -123,3 +124,7 @@ class MaxStepsError(SolveError):
 
 class StageSolveError(SolveError):
     """The stage equations of an implicit step could not be solved."""
+
+
+class CompileFallbackWarning(UserWarning):
+    """``options={"compile": ...}`` was given, and the solve goes on without it."""

@@ -14,6 +14,7 @@ COMMON_DEFAULTS: Mapping[str, Any] = {
     "restore_buffers": False,
     "graphs": 1,
     "snapshot_dtype": None,
+    "compile": False,
 }
 """Options of every method."""
 

@@ -16,6 +16,7 @@ from symadj.errors import (
     UnsupportedError,
 )
 from symadj.forward.agreement import Agreement, group_of
+from symadj.forward.compiled import CompiledSteps
 from symadj.forward.controller import (
     EqualSteps,
     ErrorControl,
@@ -141,6 +142,8 @@ def read_call(
     interpolant = accurate(tableau) if is_dense or event is not None else dense(tableau)
     if read.get("interp") == "linear":
         interpolant = linear(tableau)
+    time_dtype = None if tableau.is_adaptive else knots.dtype
+    observer = Observer(field.func, field.packing, is_adaptive=tableau.is_adaptive)
     ivp = Integration(
         field=field,
         tableau=tableau,
@@ -148,9 +151,17 @@ def read_call(
         step_sizes=control,
         times=listed[:1] if event is not None else listed,
         event=event,
-        time_dtype=None if tableau.is_adaptive else knots.dtype,
+        time_dtype=time_dtype,
         perturb=bool(read.get("perturb", False)),
-        observer=Observer(field.func, field.packing, is_adaptive=tableau.is_adaptive),
+        observer=observer,
+        compiled=CompiledSteps.of(
+            field,
+            tableau,
+            control,
+            time_dtype,
+            read["compile"],
+            is_alone=event is None and not observer.calls,
+        ),
     )
     return Reading(ivp, times, knots, pinned, read)
 

@@ -207,6 +207,12 @@ class Pullback:
         outputs, cotangents = zip(*pairs, strict=True) if pairs else ((), ())
         return outputs, cotangents
 
+    def count(self, num_stages: int) -> None:
+        """Count stages that were evaluated and pulled back by other means than `pull`."""
+        self.field.nfe += num_stages
+        self.num_evaluations += num_stages
+        self.num_calls += num_stages
+
     def _accumulate(self, gradients: Sequence[Tensor | None], are_batches: bool) -> None:
         """Add what comes first among the gradients, one for each parameter, to the totals."""
         totals, contributions = [], []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from symadj.adjoint.compiled import CompiledSweep
 from symadj.adjoint.implicit import implicit_adjoint_step
 from symadj.adjoint.pullback import Evaluation, Pullback
 from symadj.adjoint.snapshots import KeptStates
@@ -126,6 +127,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
 
     explicit = ivp.tableau.is_explicit
     transpose = adjoint_step if explicit else implicit_adjoint_step
+    compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
     adjoint_state = torch.zeros_like(y0)
     y_next, next_shares = y_end, False
     inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
@@ -135,7 +137,6 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         stages = Stages((y, *others) if explicit else others)
         is_replayed = len(others) + explicit < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
-        times = clock(step.stretch)
         pullback.looks = True
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
@@ -148,7 +149,14 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             replayer.expect(step.carried[-1:] if pulls_end else ())
             with_graph = graphs if is_replayed and graphs > 1 else 0
             replayer.expect(step.carried[: max(weights.num_stages - with_graph, 0)][::-1])
-        weights.scale(h)
+        if compiled is not None and is_replayed and not (pulls_end and y_next is None):
+            states = compiled.replay(y, step)
+            if states is not None:
+                stages, is_replayed = Stages(states), False
+        is_prepared = compiled is None or is_replayed or pulls_end
+        if is_prepared:
+            times = clock(step.stretch)
+            weights.scale(h)
         if is_replayed and explicit:
             stages, y_next = _replay(
                 pullback,
@@ -176,12 +184,24 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         if step.shares_first_slope and before is not None and ivp.interpolant.uses_end_slope:
             handed_on = before.of_slope(-1)
         next_shares = step.shares_first_slope
-        adjoint_state = transpose(
-            adjoint, index, h, times, stages, adjoint_state, inside, handed_on
-        )
+        transposed = None
+        if compiled is not None:
+            transposed = compiled.transpose(
+                index, step, stages.states, adjoint_state, inside, handed_on
+            )
+        if transposed is None:
+            if not is_prepared:
+                times = clock(step.stretch)
+                weights.scale(h)
+            transposed = transpose(
+                adjoint, index, h, times, stages, adjoint_state, inside, handed_on
+            )
+        adjoint_state = transposed
         ivp.observer.tell("accept_step_adjoint", step.stretch.t0, y, h)
         inside, y_next = before, y
         del stages, others  # before the states of the next step are made
+    if compiled is not None:
+        compiled.finish()
     stats.nfe_backward = ivp.field.nfe - nfe_before
     stats.nvjp = pullback.num_calls
     stats.num_replayed = stats.nfe_backward - pullback.num_evaluations

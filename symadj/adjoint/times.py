@@ -51,6 +51,29 @@ class TimeGradient:
             self._add(start, pulled.time * (1.0 - node))
             self._add(end, pulled.time * node)
 
+    def add_stages(
+        self, index: int, nodes: Sequence[float], h: float, by_time: Tensor, by_size: Tensor
+    ) -> None:
+        """Add what all stages of a step contribute, as `add_stage` does for one.
+
+        Parameters
+        ----------
+        index : int
+        nodes : sequence of float
+            Their ``c_i``, in the order of the stages.
+        h : float
+        by_time, by_size : Tensor, shape (s,)
+            ``τ_i``, and ``μ_iᵀ k_i``.
+        """
+        start, end = self._anchors[index]
+        if start != end:
+            size = by_size.sum().to(self.knots.dtype) / h
+            self._add(start, -size)
+            self._add(end, size)
+        c = torch.tensor(nodes, dtype=by_time.dtype).to(by_time.device)
+        self._add(start, torch.dot(by_time, 1.0 - c))
+        self._add(end, torch.dot(by_time, c))
+
     def add_outputs(self, steps: StepGrid, per_output: Tensor) -> None:
         """Add how the knots move the place of each output inside its step.
 

@@ -102,6 +102,16 @@ class Recorder:
         if self.is_needed:
             self._log.append(self._carried.read())
 
+    def settle(self) -> bool:
+        """Decide, after the first evaluation, whether states are read: return whether they are."""
+        if not self._always:
+            self.is_needed = self._has_drawn()
+        return self.is_needed
+
+    def rewind(self) -> None:
+        """Bring back the state before the first evaluation."""
+        self._carried.restore(self.start)
+
     def take(self) -> list[Carried]:
         """Return what was read since the last call."""
         taken, self._log = self._log, []

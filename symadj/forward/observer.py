@@ -54,6 +54,11 @@ class Observer:
                     stacklevel=5,
                 )
 
+    @property
+    def calls(self) -> bool:
+        """Whether there is a callback."""
+        return bool(self._callbacks)
+
     def tell(self, event: str, t0: float, y0: Tensor, h: float) -> None:
         """Call ``callback_<event>``, if there is one."""
         if self.bar is not None and event == "accept_step":

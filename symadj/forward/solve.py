@@ -14,13 +14,14 @@ from symadj.errors import (
     StepUnderflowError,
 )
 from symadj.forward.carried import Carried, Recorder
+from symadj.forward.compiled import CompiledSteps, Taken
 from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid, Proposal
 from symadj.forward.event import Event
 from symadj.forward.field import Field
 from symadj.forward.implicit import estimate_error
 from symadj.forward.interpolation import Interpolant, Polynomial, differentiate, evaluate
 from symadj.forward.observer import Observer
-from symadj.forward.slopes import Slopes, make_slopes
+from symadj.forward.slopes import SlopeList, Slopes, make_slopes
 from symadj.forward.step import implicit_rk_step, rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
 from symadj.forward.transforms import is_transformed, plain
@@ -50,6 +51,8 @@ class Integration:
     perturb : bool
         On a fixed grid, whether ``f`` is asked just inside each step rather than at its ends.
     observer : Observer
+    compiled : CompiledSteps or None
+        Steps as compiled graphs, where those were asked for.
     """
 
     field: Field
@@ -61,6 +64,7 @@ class Integration:
     time_dtype: torch.dtype | None
     perturb: bool
     observer: Observer
+    compiled: CompiledSteps | None = None
 
     def evaluate_at_start(self, y0: Tensor) -> Tensor:
         """Return ``f`` at the initial time and state, shape (n,)."""
@@ -144,7 +148,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     times = list(ivp.times)
     adaptive, explicit = isinstance(control, ErrorControl), ivp.tableau.is_explicit
     weights = Weights(ivp.tableau, y0)
-    slopes = make_slopes(y0, weights)
+    compiled = ivp.compiled if ivp.compiled is not None and ivp.compiled.are_on else None
+    slopes = make_slopes(y0, weights) if compiled is None else SlopeList(weights)
     clock = ivp.clock(y0)
     outputs = _Outputs(ivp, y0, 2 if event else len(times), want_output_slopes, want_polynomials)
     trace = _Trace(recorder)
@@ -161,6 +166,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     if isinstance(control, ErrorControl) and (len(times) > 1 or event):
         carry, has_first_slope = (_first_step(ivp, control, y0, slopes), 0.0, 0.0), True
         trace.first_slope_made(0)
+    if compiled is not None:
+        compiled.begin(ivp.evaluate_at_start, y0, recorder)
     start_sign = event.sign(t, y0) if event else 0.0
     if event and start_sign == 0:
         times.append(t)
@@ -170,19 +177,25 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         _check_attempt(ivp, t, y, proposal, attempts, was_finite)
         ivp.observer.tell("step", t, y, proposal.h)
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
-        slope_times = clock(stretch)
         trace.begin()
-        if not has_first_slope:
+        taken: Taken | None = None
+        if compiled is not None and (has_first_slope or compiled.makes_first):
+            taken = compiled.attempt(slopes, y, stretch)
+        slope_times = () if taken is not None else clock(stretch)
+        if taken is None and not has_first_slope:
             slopes.put(0, field(slope_times[0], y))
             has_first_slope = True
             trace.first_slope_made(0)
         weights.scale(proposal.h)
-        stage_states, y1 = _take_step(ivp, slopes, y, slope_times, proposal.h, want_stages)
         ratio = 0.0
+        if taken is None:
+            stage_states, y1 = _take_step(ivp, slopes, y, slope_times, proposal.h, want_stages)
+        else:
+            stage_states, y1, ratio = taken
         if isinstance(control, ErrorControl):
             if y1 is None:
                 ratio = control.ratio_of_failure()
-            else:
+            elif taken is None:
                 error = _estimate_error(ivp, slopes, t, y, y1, slope_times, proposal.h)
                 ratio = control.error_ratio(error, y, y1)
             was_finite = math.isfinite(ratio)
@@ -200,7 +213,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         is_crossed = event is not None and event.sign(proposal.t1, y1) != start_sign
         thetas = () if event else _thetas(times, next_output, stretch)
         if outputs.lack_end_slope(thetas, is_crossed):
-            slopes.put(-1, field(slope_times[-1], y1))
+            slopes.put(-1, field((slope_times or clock(stretch))[-1], y1))
         if event is not None and is_crossed:
             polynomial = ivp.interpolant.polynomial(y, y1, slopes, weights, proposal.h)
             theta = event.locate(start_sign, stretch, polynomial)
@@ -216,7 +229,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         )
         outputs.write(step, y, y1, slopes, weights)
         if keep_step is not None:
-            keep_step(step, stage_states)
+            keep_step(step, stage_states if want_stages else stage_states[:1])
         steps.append(step)
         if thetas:
             next_output, attempts = step.outputs.stop, 0

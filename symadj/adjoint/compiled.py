@@ -1,0 +1,201 @@
+"""Steps transposed as compiled graphs: `symadj.adjoint.step`, traced by ``torch.compile``.
+
+The stages of a step are transposed one after the other in one graph, each with its own evaluation
+of ``f``. The stage states come in from outside: made again in a graph of their own, or kept. (In
+one graph with their replay the compiler would see that ``f`` is evaluated twice at each, and keep
+what the second needs: the activations of all stages at once.)
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.step import OutputCotangents
+from symadj.adjoint.times import TimeGradient
+from symadj.forward.compiled import CompiledSteps, Method, Traced, slope_of, stage_times
+from symadj.forward.trajectory import Step, StepGrid
+from symadj.forward.transforms import is_batch
+from symadj.state import Packing
+
+
+def _transpose_function(method: Method, *, want_time: bool) -> Traced:
+    """Return a function that carries the adjoint state across a step, from its end to its start.
+
+    Parameters
+    ----------
+    method : Method
+    want_time : bool
+        Whether gradients with respect to time are wanted.
+    """
+    num_stages = len(method.rows)
+
+    def transpose(
+        func: Any,
+        packing: Packing,
+        args: tuple[Any, ...],
+        params: Sequence[Tensor],
+        totals: Sequence[Tensor],
+        adjoint_state: Tensor,
+        span: Tensor,
+        inside: Tensor | None,
+        *states: Tensor,
+    ) -> Any:
+        times, h = stage_times(method.nodes, span, adjoint_state), span[1].to(adjoint_state.dtype)
+        total, pulled, by_time, by_size = adjoint_state, {}, [], []
+        is_used = [False] * len(params)
+        for i in reversed(range(num_stages)):
+            cotangent = h * method.b[i] * adjoint_state
+            for j, share in pulled.items():
+                if method.rows[j][i]:
+                    cotangent = cotangent + h * method.rows[j][i] * share
+            if inside is not None:
+                cotangent = cotangent + inside[i]
+            state = states[i].detach().requires_grad_()
+            time = times[i].detach().requires_grad_(want_time)
+            with torch.enable_grad():
+                slope = slope_of(func, packing, args, time, state)
+            of_state = of_time = None
+            if slope.requires_grad:
+                leaves = (state, time) if want_time else (state,)
+                gradients = torch.autograd.grad(
+                    slope, (*leaves, *params), cotangent.to(slope.dtype), allow_unused=True
+                )
+                of_state, of_time = gradients[0], gradients[1] if want_time else None
+                for place, gradient in enumerate(gradients[len(leaves) :]):
+                    if gradient is not None:
+                        totals[place].add_(gradient)
+                        is_used[place] = True
+            if of_state is not None:
+                pulled[i] = of_state.to(state.dtype)
+                total = total + pulled[i]
+            if want_time:
+                by_time.append(torch.zeros_like(time) if of_time is None else of_time)
+                by_size.append(torch.dot(cotangent, slope.detach().to(cotangent.dtype)))
+        stacked = (torch.stack(by_time), torch.stack(by_size)) if want_time else ()
+        return total, *stacked, *is_used
+
+    return transpose
+
+
+class CompiledSweep:
+    """The steps of one backward pass, as graphs.
+
+    Parameters
+    ----------
+    steps : CompiledSteps
+    pullback : Pullback
+        Counts what is done here, and gets the gradients of the parameters in the end.
+    params : sequence of Tensor
+    time_gradient : TimeGradient or None
+        Where time's gradient is collected, if it is wanted.
+    has_inside : bool
+        Whether outputs inside a step have cotangents. Those of a step without any are zeros then,
+        so that one graph serves all.
+    """
+
+    def __init__(
+        self,
+        steps: CompiledSteps,
+        pullback: Pullback,
+        params: Sequence[Tensor],
+        time_gradient: TimeGradient | None,
+        *,
+        has_inside: bool,
+    ) -> None:
+        self.steps, self._pullback, self._time_gradient = steps, pullback, time_gradient
+        self._params, self._has_inside = tuple(params), has_inside
+        self._totals = [
+            torch.zeros_like(param) if total is None else total
+            for param, total in zip(params, pullback.param_gradients, strict=True)
+        ]
+        self._is_used = [total is not None for total in pullback.param_gradients]
+        steps.forget()
+
+    @staticmethod
+    def of(
+        steps: CompiledSteps | None,
+        pullback: Pullback,
+        params: Sequence[Tensor],
+        time_gradient: TimeGradient | None,
+        taken: StepGrid,
+        cotangents: Tensor,
+    ) -> "CompiledSweep | None":
+        """Return the backward pass over the steps taken as graphs, or None where there are none."""
+        if steps is None or not steps.are_on or is_batch(cotangents):
+            return None
+        has_inside = any(step.interior_thetas for step in taken)
+        return CompiledSweep(steps, pullback, params, time_gradient, has_inside=has_inside)
+
+    def replay(self, y: Tensor, step: Step) -> list[Tensor] | None:
+        """Make the stage states of a step again; None if there is no graph for it."""
+        return self.steps.replay(y, step.stretch)
+
+    def transpose(
+        self,
+        index: int,
+        step: Step,
+        states: Sequence[Tensor],
+        adjoint_state: Tensor,
+        inside: OutputCotangents | None,
+        handed_on: Tensor | None,
+    ) -> Tensor | None:
+        """Carry the adjoint state across a step; parameters as for `adjoint_step`.
+
+        Returns
+        -------
+        Tensor, shape (n,), or None
+            ``λ_n``; None if there is no graph for it.
+        """
+        method, want_time = self.steps.method, self._time_gradient is not None
+        make = functools.partial(_transpose_function, method, want_time=want_time)
+        result = self.steps.call(
+            ("transpose", self.steps.name, want_time),
+            make,
+            (self._params, self._totals),
+            (
+                adjoint_state,
+                self.steps.span_of(step.stretch, adjoint_state),
+                self._per_slope(adjoint_state, inside, handed_on),
+                *states,
+            ),
+            most_leaves=len(self._params),
+        )
+        if result is None:
+            return None
+        total, *others = result
+        num_used = len(self._params)
+        is_used = others[len(others) - num_used :]
+        self._is_used = [a or b for a, b in zip(self._is_used, is_used, strict=True)]
+        self._pullback.count(len(method.rows))
+        if self._time_gradient is not None:
+            nodes = method.nodes[-2::-1]
+            self._time_gradient.add_stages(index, nodes, step.stretch.h, *others[:2])
+        return total if inside is None else total + inside.cotangents.sum(0)
+
+    def finish(self) -> None:
+        """Hand over the gradients of the parameters, and hold on to nothing."""
+        self.steps.forget()
+        gradients = self._pullback.param_gradients
+        for place, total in enumerate(self._totals):
+            if self._is_used[place] and gradients[place] is not total:
+                other = gradients[place]
+                gradients[place] = total if other is None else total + other
+
+    def _per_slope(
+        self, adjoint_state: Tensor, inside: OutputCotangents | None, handed_on: Tensor | None
+    ) -> Tensor | None:
+        """Return what outputs inside the step contribute to the cotangents of slopes, (s, n)."""
+        if not self._has_inside:
+            return None
+        num_stages = len(self.steps.method.rows)
+        if inside is None:
+            shares = adjoint_state.new_zeros(num_stages, adjoint_state.numel())
+        else:
+            shares = inside.weights[:, :num_stages].T @ inside.cotangents
+        if handed_on is not None:
+            shares[0] += handed_on
+        return shares

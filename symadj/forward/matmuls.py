@@ -1,0 +1,50 @@
+"""Small matrix products in graphs for the CPU, written out: they are then fused with all else.
+
+A product of 20 x 2 by 2 x 50 takes the processor less time than it takes to call the library for
+it. Written as a sum of products it becomes a loop among others, and a whole step one kernel.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_PRODUCTS = 16_384
+"""Multiplications up to which a matrix product is written out."""
+
+
+def is_small(a: Tensor, b: Tensor) -> bool:
+    """Whether the product of two matrices is to be written out."""
+    if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.float64):
+        return False
+    sizes = (*a.shape, b.shape[1])
+    return all(isinstance(size, int) for size in sizes) and a.shape[0] * a.shape[1] * b.shape[1] <= MOST_PRODUCTS
+
+
+def small_mm(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply two matrices: the decomposition of ``aten.mm``."""
+    if not is_small(a, b):
+        return NotImplemented
+    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+
+
+def small_addmm(
+    bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """Multiply two matrices and add: the decomposition of ``aten.addmm``."""
+    if not is_small(a, b) or beta != 1 or alpha != 1:
+        return NotImplemented
+    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1) + bias
+
+
+def compile_by_inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+    """Compile a graph as ``torch.compile`` does by default, small matrix products written out."""
+    # Imported here, as torch does itself: the compiler takes seconds that nobody else should pay.
+    from torch._inductor.decomposition import select_decomp_table
+
+    table = {
+        **select_decomp_table(),
+        torch.ops.aten.mm.default: small_mm,
+        torch.ops.aten.addmm.default: small_addmm,
+    }
+    return torch._dynamo.lookup_backend("inductor")(graph, inputs, decompositions=table)
