@@ -164,6 +164,11 @@ class Call:
             self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
         )
         budget: Budget | None = None
+        if self.budget_bytes is not None and options["compile"]:
+            raise InvalidInputError(
+                f"memory_budget and options['compile'] = {options['compile']!r} were given: what a "
+                f"graph takes is the compiler's to say, and not measured. Give one of them."
+            )
         if self.budget_bytes is not None and not is_transformed():
             wanted = Differentiated(known, self.searches, wants_time) if tracked else None
             with refusing_sharded(BUDGET_IS_MEASURED):
@@ -251,6 +256,10 @@ class Attempt:
             if recorder is None or is_complete:
                 break
             self.carried.restore(recorder.start)
+            if self.reading.ivp.compiled is not None:
+                self.reading.ivp.compiled.give_up(
+                    "f draws random numbers, which a graph would not draw again"
+                )
             recorder = Recorder(self.carried, always=True)
             field.nfe = 0
         if self.is_dense:  # the outputs are asked for later

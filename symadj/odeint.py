@@ -96,7 +96,8 @@ def odeint(
         `torch.distributed.ProcessGroup`: its processes take the same steps, those of one process
         with the states of all; an all-reduce for each). Fixed steps: ``step_size``,
         ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``. All:
-        ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many stages
+        ``compile`` (steps as compiled graphs: True, or the name of a backend of torch.compile; see
+        Notes), ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many stages
         have their graph alive at once where stages are made again: each beyond the first saves one
         evaluation a step), ``snapshot_dtype`` (states kept in lower precision: the gradient is then
         not exact).
@@ -139,6 +140,15 @@ def odeint(
     cotangents, gradients, states, and the use of ``func``, which is measured once for it and each
     form of its state, by three evaluations. It does not count what the caller computes from the
     outputs, nor second derivatives, nor memory that a kernel takes and returns within itself.
+
+    With ``options={"compile": True}`` each step, and each transposed step, of an explicit method is
+    one graph of ``torch.compile`` (torch 2.13 or later), compiled once for each ``func``, method
+    and shape: that takes half a minute, and pays where ``func`` is small and called often. The
+    graph is called with the guards of ``torch.compile`` once a solve. Where ``func`` cannot be
+    traced (it draws random numbers, branches on values, changes Python objects, has a complex
+    state), a `symadj.errors.CompileFallbackWarning` says so once, and the solve goes on without.
+    Compiled steps are rounded otherwise, so under error control their sizes differ in the last
+    digits; the gradient is exact for those that were taken.
 
     Higher derivatives (``create_graph=True``), forward mode and the transforms of ``torch.func``
     are exact too, and cost the memory of backpropagation. Under ``torch.func.vmap`` all samples

@@ -6,7 +6,12 @@ from typing import Any
 
 import torch
 
-from symadj.errors import InvalidInputError, UnknownMethodError, UnknownOptionError
+from symadj.errors import (
+    InvalidInputError,
+    UnknownMethodError,
+    UnknownOptionError,
+    UnsupportedError,
+)
 from symadj.tableaus import TABLEAUS, ButcherTableau
 
 COMMON_DEFAULTS: Mapping[str, Any] = {
@@ -108,6 +113,7 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
                 f"options[{name!r}] is {value!r}, and must be positive: give a size without sign, "
                 f"in whichever direction time runs."
             )
+    _check_compile(tableau, read)
     if not tableau.is_adaptive:
         _check_fixed(read)
         return read
@@ -127,6 +133,39 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
             f"{read['max_step']!r}: 0 <= min_step <= max_step must hold."
         )
     return read
+
+
+def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:
+    choice = read["compile"]
+    if choice is False:
+        return
+    if not (choice is True or isinstance(choice, str)):
+        raise InvalidInputError(
+            f"options['compile'] is {choice!r}. Allowed are True (steps as graphs, by torch's "
+            f"default compiler), False, and the name of a backend of torch.compile."
+        )
+    if not hasattr(torch._dynamo.config, "side_effect_replay_policy"):
+        raise UnsupportedError(
+            f"options['compile'] needs torch 2.13 or later, and this is {torch.__version__}: leave "
+            f"it out."
+        )
+    backends = torch._dynamo.list_backends(None)
+    if choice is not True and choice not in backends:
+        raise InvalidInputError(
+            f"options['compile'] is {choice!r}{_guess(choice, backends)}, and names no backend of "
+            f"torch.compile. Allowed are True, False, {', '.join(backends)}."
+        )
+    if not tableau.is_explicit:
+        raise UnsupportedError(
+            f"options['compile'] is for explicit methods, and {tableau.name!r} is implicit: leave "
+            f"it out, or take a method such as 'dopri5'."
+        )
+    for name in ("graphs", "restore_buffers"):
+        if read[name] != COMMON_DEFAULTS[name]:
+            raise UnsupportedError(
+                f"options[{name!r}] = {read[name]!r} and options['compile'] were given, which do "
+                f"not go together: evaluations within a graph cannot be told apart. Give one."
+            )
 
 
 def _check_fixed(read: Mapping[str, Any]) -> None:

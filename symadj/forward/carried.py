@@ -104,6 +104,7 @@ class Recorder:
 
     def settle(self) -> bool:
         """Decide, after the first evaluation, whether states are read: return whether they are."""
+        self._calls = max(self._calls, 2)  # the evaluations that follow may not be announced
         if not self._always:
             self.is_needed = self._has_drawn()
         return self.is_needed

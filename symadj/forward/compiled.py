@@ -452,6 +452,8 @@ class CompiledSteps:
             self.give_up("f draws random numbers, which a graph would not draw again")
         if y0.is_complex():
             self.give_up("the state is complex, which the compiler does not support", forever=False)
+        if self.field.packing.layouts is not None:
+            self.give_up("the state is a DTensor, which was not tried in a graph", forever=False)
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return a stretch as a tensor: t0, h, t1, and the sides as signed directions, shape (5,)."""

@@ -1,0 +1,469 @@
+"""Steps as compiled graphs: the same mathematics, one graph for all steps, and never wrong.
+
+The backend "eager" traces as any other does and runs what was traced as it is, which takes no
+compiler and little time; one test compiles in earnest.
+"""
+
+import functools
+import gc
+import shutil
+import warnings
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+import symadj
+from symadj import odeint, odeint_dense, odeint_event, solve
+from symadj.errors import (
+    CapturedTensorError,
+    CompileFallbackWarning,
+    InvalidInputError,
+    SymadjError,
+    UnsupportedError,
+)
+from symadj.forward.compiled import graphs_of
+from tests.fields import Flow, HamiltonianNetwork, Network, gradient_error
+from tests.oracle import outputs_along
+
+DTYPE = torch.float64
+TRACED = {"compile": "eager"}
+pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:torch")
+
+
+def problem(*shape):
+    y0 = torch.randn(*(shape or (4, 3)), dtype=DTYPE, requires_grad=True)
+    t = torch.linspace(0.0, 1.0, 4, dtype=DTYPE, requires_grad=True)
+    return y0, t
+
+
+def weighted(ys):
+    return sum(
+        (part * torch.linspace(1.0, 2.0, part.numel(), dtype=part.dtype).view_as(part)).sum()
+        for part in torch.utils._pytree.tree_leaves(ys)
+    )
+
+
+def gradients(ys, inputs):
+    return torch.autograd.grad(
+        weighted(ys), inputs, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+
+
+def check_exact(func, y0, t, params, *, method="dopri5", options=None, args=(), **kwargs):
+    """Hold a compiled solve to backpropagation through the steps that it took."""
+    options = {**TRACED, "step_size": 0.2, **(options or {})}
+    if method in ("dopri5", "dopri8", "bosh3"):
+        del options["step_size"]
+    solution = solve(func, y0, t, method=method, options=options, args=args, **kwargs)
+    inputs = (*torch.utils._pytree.tree_leaves(y0), t, *params)
+    found = gradients(solution.ys, inputs)
+    expected = gradients(
+        outputs_along(
+            lambda time, y: func(time, y, *args),
+            y0,
+            t,
+            solution,
+            method=method,
+            step_size=options.get("step_size"),
+            interp=options.get("interp", "linear"),
+        ),
+        inputs,
+    )
+    assert gradient_error(found, expected) < 1e-12
+    return solution
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "kwargs"),
+    [
+        ("dopri5", {}, {}),
+        ("dopri5", {}, {"checkpoints": "stages"}),
+        ("dopri5", {}, {"checkpoints": 2}),
+        ("dopri5", {}, {"offload": "disk"}),
+        ("dopri8", {}, {}),
+        ("rk4", {}, {}),
+        ("heun3", {"interp": "cubic"}, {"checkpoints": "stages"}),
+        ("bosh3", {}, {"rtol": 1e-4}),
+    ],
+)
+def test_the_gradient_is_exact_for_the_steps_taken(method, options, kwargs):
+    network = Network()
+    solution = check_exact(
+        network, *problem(), network.parameters(), method=method, options=options, **kwargs
+    )
+    plain = solve(
+        network, *problem(), method=method, options={"step_size": 0.2} if method in ("rk4", "heun3") else None
+    )
+    assert solution.stats.nvjp and plain.steps
+    assert graphs_of(network, "eager").num_graphs > 1
+    assert graphs_of(network, "eager").failure is None
+
+
+def test_outputs_and_counts_are_those_of_the_plain_solve():
+    network, (y0, t) = Network(), problem()
+    plain, traced = (solve(network, y0, t, options=options) for options in ({}, TRACED))
+    torch.testing.assert_close(traced.ys, plain.ys, rtol=1e-10, atol=1e-12)
+    for solution in (plain, traced):
+        gradients(solution.ys, (y0,))
+    assert traced.stats == plain.stats
+
+
+def test_two_compiled_solves_agree_to_the_bit():
+    network, (y0, t) = Network(), problem()
+    runs = []
+    for _ in range(2):
+        ys = odeint(network, y0, t, options={"compile": "aot_eager"})
+        runs.append((ys, *gradients(ys, (y0, t, *network.parameters()))))
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+def test_one_graph_serves_all_steps_and_calls_of_a_shape():
+    network, (y0, t) = Network(), problem()
+
+    def run(y0, **options):
+        solution = solve(network, y0, t, options={**TRACED, **options})
+        gradients(solution.ys, (y0,))
+        return len(solution.steps)
+
+    run(y0)
+    graphs = graphs_of(network, "eager")
+    made = graphs.num_graphs
+    assert run(y0 * 2, max_step=0.05) > 15
+    assert graphs.num_graphs == made
+    run(torch.randn(5, 3, dtype=DTYPE, requires_grad=True))
+    assert graphs.num_graphs == made + 3  # step, replay, transposed step
+
+
+def test_a_function_made_anew_is_not_compiled_anew():
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    y0, t = problem()
+    made = []
+    for _ in range(3):
+        func = lambda t, y: torch.tanh(y @ weight)
+        gradients(odeint(func, y0, t, options=TRACED), (y0, weight))
+        made.append(graphs_of(func, "eager").num_graphs)
+    assert made[0] > 0
+    assert made[0] == made[1] == made[2]
+
+
+def test_parameters_edited_between_calls_are_seen():
+    network, (y0, t) = Network(), problem()
+    odeint(network, y0, t, options=TRACED)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+    ys = odeint(network, y0, t, options=TRACED)
+    torch.testing.assert_close(ys, odeint(network, y0, t), rtol=1e-10, atol=1e-12)
+
+
+def test_graphs_do_not_keep_what_they_are_made_of():
+    network, (y0, t) = Network(), problem()
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    func = lambda t, y: network(t, y) @ weight
+    for field in (network, func):
+        gradients(odeint(field, y0, t, options=TRACED), (y0,))
+    alive = [weakref.ref(network), weakref.ref(weight)]
+    del network, weight, func, field
+    gc.collect()
+    assert [ref() for ref in alive] == [None, None]
+
+
+def test_every_tensor_that_f_reads_gets_its_gradient():
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    shift = torch.randn(3, dtype=DTYPE, requires_grad=True)
+    unused = torch.randn(3, dtype=DTYPE, requires_grad=True)
+    computed, given = weight * 2.0, {"shift": shift * 2.0}
+
+    class Holder:
+        def __init__(self):
+            self.weight = weight
+
+        def slope(self, t, y):
+            return torch.tanh(y @ self.weight) * t
+
+    scaled = functools.partial(lambda scale, t, y: torch.sin(y @ weight) * scale, 0.5)
+    handed = lambda t, y, given: torch.tanh(y @ weight + given["shift"])
+    for func, args in (
+        (lambda t, y: torch.tanh(y @ weight) * t, ()),
+        (lambda t, y: torch.tanh(y @ computed), ()),
+        (Holder().slope, ()),
+        (scaled, ()),
+        (handed, (given,)),
+        (lambda t, y: t * weight.sum() + 0.0 * y.detach(), ()),
+        (lambda t, y: torch.ones_like(y), ()),
+    ):
+        check_exact(func, *problem(), (weight, shift, unused), args=args)
+
+
+def test_a_tensor_exchanged_after_the_solve_is_refused_as_ever():
+    store = {f"weight{i}": torch.eye(3, dtype=DTYPE, requires_grad=True) for i in (1, 2)}
+    read = ["weight", "1"]
+    func = lambda t, y: torch.tanh(y @ store["".join(read)])
+    y0, t = problem()
+    ys = odeint(func, y0, t, options=TRACED, adjoint_params=None)
+    store["weight1"] = store["weight2"] * 1.0
+    with pytest.raises(SymadjError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileFallbackWarning)
+        gradients(ys, (y0,))
+
+
+def test_nested_states():
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    (x, t), cost = problem(2, 3), torch.zeros((), dtype=DTYPE, requires_grad=True)
+    check_exact(
+        lambda t, state: {"x": torch.tanh(state["x"] @ weight), "cost": state["x"].sum() * t},
+        {"x": x, "cost": cost},
+        t,
+        (weight,),
+    )
+
+
+def test_autograd_within_f():
+    hamiltonian, flow = HamiltonianNetwork(), Flow()
+    check_exact(hamiltonian, *problem(3, 4), tuple(hamiltonian.parameters()))
+    x, t = problem(3, 2)
+    log_density = torch.zeros(3, dtype=DTYPE, requires_grad=True)
+    check_exact(flow, (x, log_density), t, tuple(flow.parameters()))
+
+
+def test_statistics_that_f_keeps_are_kept_as_often():
+    class Normalized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.norm = Network(), nn.BatchNorm1d(3, dtype=DTYPE)
+
+        def forward(self, t, y):
+            return self.norm(self.network(t, y))
+
+    field = Normalized()
+    solution = check_exact(field, *problem(), field.parameters(), method="rk4")
+    stats = solution.stats
+    # The oracle evaluates each stage once more.
+    assert field.norm.num_batches_tracked == (
+        stats.nfe_forward + stats.nfe_backward + 4 * stats.num_accepted
+    )
+
+
+def test_float32_and_autocast():
+    network = Network(dtype=torch.float32)
+    y0 = torch.randn(4, 3, requires_grad=True)
+    t = torch.linspace(0.0, 1.0, 3)
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            found, expected = (
+                gradients(
+                    odeint(network, y0, t, method="rk4", options=options),
+                    (y0, *network.parameters()),
+                )
+                for options in (TRACED, {})
+            )
+        assert gradient_error(found, expected) < 1e-5
+
+
+# --- what goes on without graphs ----------------------------------------------------------------
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network, self.calls = Network(), 0
+
+    def forward(self, t, y):
+        self.calls += 1
+        return self.network(t, y)
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network, self.dropout = Network(), nn.Dropout(0.3)
+
+    def forward(self, t, y):
+        return self.dropout(self.network(t, y))
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = Network()
+
+    def forward(self, t, y):
+        return self.network(t, y) if t < 0.5 else -self.network(t, y)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(Counting, "side effects"), (Noisy, "random"), (Branching, "branch")],
+)
+def test_what_cannot_be_traced_is_said_once_and_solved_as_ever(make, why):
+    field, (y0, t) = make(), problem()
+    inputs = (y0, t, *field.parameters())
+
+    def run(options):
+        torch.manual_seed(1)
+        ys = odeint(field, y0, t, method="rk4", options={"step_size": 0.2, **options})
+        return (ys, *gradients(ys, inputs))
+
+    with pytest.warns(CompileFallbackWarning, match=why):
+        found = run(TRACED)
+    again = run(TRACED)  # a warning would be an error
+    expected = run({})
+    assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
+    assert gradient_error(found, expected) < 1e-14
+
+
+def test_random_numbers_that_f_draws_later_are_drawn_again():
+    class Waking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.is_awake = Network(), False
+
+        def forward(self, t, y):
+            slope = self.network(t, y)
+            return torch.dropout(slope, 0.3, True) if self.is_awake else slope
+
+        def callback_step(self, t0, y0, dt):
+            self.is_awake = bool(t0 > 0.3)
+
+    y0, t = problem()
+    results = []
+    for options in (TRACED, {}):
+        torch.manual_seed(1)
+        torch.manual_seed(3)
+        field = Waking()
+        torch.manual_seed(2)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ys = odeint(field, y0, t, method="rk4", options={"step_size": 0.1, **options})
+        assert len(caught) == (1 if options else 0)
+        field.is_awake = False
+        results.append((ys, *gradients(ys, (y0, *field.parameters()))))
+    assert gradient_error(*results) < 1e-14
+
+
+def test_complex_states_go_without():
+    y0 = torch.randn(3, dtype=torch.complex128, requires_grad=True)
+    t = torch.linspace(0.0, 1.0, 2, dtype=DTYPE)
+    func = lambda t, y: 1j * y
+    with pytest.warns(CompileFallbackWarning, match="complex"):
+        ys = odeint(func, y0, t, options=TRACED)
+    assert torch.equal(ys, odeint(func, y0, t))
+
+
+def test_more_shapes_than_torch_compiles_go_without(monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
+    network, (y0, t) = Network(), problem()
+    odeint(network, y0, t, options=TRACED)
+    with pytest.warns(CompileFallbackWarning, match="shapes"):
+        odeint(network, torch.randn(5, 3, dtype=DTYPE), t, options=TRACED)
+    odeint(network, y0, t, options=TRACED)
+    assert graphs_of(network, "eager").failure is None
+
+
+# --- beside all else that a solve can be asked for ----------------------------------------------
+
+
+def test_events_and_dense_output():
+    network, (y0, t) = Network(), problem()
+
+    def ends(options):
+        time, ys = odeint_event(
+            network,
+            y0,
+            t[0],
+            event_fn=lambda t, y: t - 0.37 + 0.01 * y.sum(),
+            odeint_interface=functools.partial(odeint, options=options),
+        )
+        return time, *gradients((time, ys), (y0, *network.parameters()))
+
+    def inside(options):
+        ys = odeint_dense(network, y0, 0.0, 1.0, options=options)(torch.tensor([0.2, 0.71]))
+        return ys, *gradients(ys, (y0, *network.parameters()))
+
+    for run in (ends, inside):
+        found, expected = run(TRACED), run({})
+        assert gradient_error(found, expected) < 1e-7  # other steps, to within the tolerance
+
+
+def test_derivatives_of_other_kinds_go_without_graphs():
+    network, (y0, t) = Network(), problem()
+    steps = {"step_size": 0.25}
+
+    def run(options):
+        return odeint(network, y0, t, method="rk4", options={**steps, **options})
+
+    second = []
+    for options in (TRACED, {}):
+        (first,) = torch.autograd.grad(run(options).square().sum(), y0, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), (y0, *network.parameters())))
+    assert gradient_error(*second) < 1e-12
+
+    cotangents = torch.randn(3, *run({}).shape, dtype=DTYPE)
+    batches = [
+        torch.autograd.grad(run(options), y0, cotangents, is_grads_batched=True)
+        for options in (TRACED, {})
+    ]
+    assert gradient_error(*batches) < 1e-12
+
+    solved = [
+        torch.func.vmap(
+            lambda y, options=options: odeint(
+                network, y, t.detach(), method="rk4", options={**steps, **options}
+            )
+        )(y0.detach())
+        for options in (TRACED, {})
+    ]
+    assert torch.equal(*solved)
+
+
+def test_hooks_see_the_whole_gradient_once():
+    network, (y0, t) = Network(), problem()
+    seen = []
+    network.inner.weight.register_hook(lambda gradient: seen.append(gradient.clone()))
+    weighted(odeint(network, y0, t, options=TRACED)).backward()
+    assert len(seen) == 1
+    assert torch.equal(seen[0], network.inner.weight.grad)
+
+
+def test_a_second_backward_pass():
+    network, (y0, t) = Network(), problem()
+    ys = odeint(network, y0, t, options=TRACED)
+    first, second = (gradients(ys, (y0, *network.parameters())) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"options": {"compile": 1}}, InvalidInputError, "Allowed are True"),
+        ({"options": {"compile": "inducter"}}, InvalidInputError, "did you mean 'inductor'"),
+        ({"options": {**TRACED, "graphs": 2}}, UnsupportedError, "graphs"),
+        ({"options": {**TRACED, "restore_buffers": True}}, UnsupportedError, "restore_buffers"),
+        ({"options": TRACED, "method": "radauIIA5"}, UnsupportedError, "implicit"),
+        ({"options": TRACED, "memory_budget": "1GiB"}, InvalidInputError, "memory_budget"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, error, words):
+    with pytest.raises(error, match=words):
+        odeint(Network(), *problem(), **arguments)
+
+
+@pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("clang++") is None,
+    reason="torch's default compiler needs a C++ compiler",
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_compiled_in_earnest():
+    # One product is written out, the other is too large for that.
+    weights = [
+        torch.randn(shape, dtype=DTYPE, requires_grad=True) for shape in ((3, 5), (5, 3))
+    ]
+    func = lambda t, y: torch.tanh(y @ weights[0]) @ weights[1] * t
+    check_exact(
+        func, *problem(8, 3), weights, method="heun3", options={"compile": True}, checkpoints="stages"
+    )
+    assert graphs_of(func, "inductor").failure is None
+    assert graphs_of(func, "inductor").num_graphs > 1
+    assert symadj.errors.CompileFallbackWarning
