@@ -97,10 +97,10 @@ def odeint(
         with the states of all; an all-reduce for each). Fixed steps: ``step_size``,
         ``grid_constructor``, ``interp`` ("linear" or "cubic"), ``perturb``. All:
         ``compile`` (steps as compiled graphs: True, or the name of a backend of torch.compile; see
-        Notes), ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many stages
-        have their graph alive at once where stages are made again: each beyond the first saves one
-        evaluation a step), ``snapshot_dtype`` (states kept in lower precision: the gradient is then
-        not exact).
+        Notes), ``progress`` (a bar, by tqdm), ``restore_buffers`` (see Notes), ``graphs`` (how many
+        stages have their graph alive at once where stages are made again: each beyond the first
+        saves one evaluation a step), ``snapshot_dtype`` (states kept in lower precision: the
+        gradient is then not exact).
     event_fn : callable, optional
         ``event_fn(t, y)``: the solve ends where one of its entries becomes zero. ``t`` then holds
         the initial time, and another one for the direction.

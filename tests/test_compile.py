@@ -14,13 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-import symadj
-from symadj import odeint, odeint_dense, odeint_event, solve
+from symadj import odeint, odeint_dense, solve
 from symadj.errors import (
     CapturedTensorError,
     CompileFallbackWarning,
     InvalidInputError,
-    SymadjError,
     UnsupportedError,
 )
 from symadj.forward.compiled import graphs_of
@@ -90,13 +88,7 @@ def check_exact(func, y0, t, params, *, method="dopri5", options=None, args=(), 
 )
 def test_the_gradient_is_exact_for_the_steps_taken(method, options, kwargs):
     network = Network()
-    solution = check_exact(
-        network, *problem(), network.parameters(), method=method, options=options, **kwargs
-    )
-    plain = solve(
-        network, *problem(), method=method, options={"step_size": 0.2} if method in ("rk4", "heun3") else None
-    )
-    assert solution.stats.nvjp and plain.steps
+    check_exact(network, *problem(), network.parameters(), method=method, options=options, **kwargs)
     assert graphs_of(network, "eager").num_graphs > 1
     assert graphs_of(network, "eager").failure is None
 
@@ -165,7 +157,7 @@ def test_graphs_do_not_keep_what_they_are_made_of():
     for field in (network, func):
         gradients(odeint(field, y0, t, options=TRACED), (y0,))
     alive = [weakref.ref(network), weakref.ref(weight)]
-    del network, weight, func, field
+    network = weight = func = field = None
     gc.collect()
     assert [ref() for ref in alive] == [None, None]
 
@@ -202,10 +194,10 @@ def test_a_tensor_exchanged_after_the_solve_is_refused_as_ever():
     read = ["weight", "1"]
     func = lambda t, y: torch.tanh(y @ store["".join(read)])
     y0, t = problem()
-    ys = odeint(func, y0, t, options=TRACED, adjoint_params=None)
-    store["weight1"] = store["weight2"] * 1.0
-    with pytest.raises(SymadjError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", CompileFallbackWarning)
+    gradients(odeint(func, y0, t, method="rk4", options=TRACED), (y0,))
+    ys = odeint(func, y0, t, method="rk4", options=TRACED)
+    store["weight1"] = torch.ones(3, 3, dtype=DTYPE, requires_grad=True)
+    with pytest.warns(CompileFallbackWarning), pytest.raises(CapturedTensorError):
         gradients(ys, (y0,))
 
 
@@ -240,9 +232,9 @@ def test_statistics_that_f_keeps_are_kept_as_often():
     field = Normalized()
     solution = check_exact(field, *problem(), field.parameters(), method="rk4")
     stats = solution.stats
-    # The oracle evaluates each stage once more.
+    # The oracle evaluates each stage, and the end of each step.
     assert field.norm.num_batches_tracked == (
-        stats.nfe_forward + stats.nfe_backward + 4 * stats.num_accepted
+        stats.nfe_forward + stats.nfe_backward + 5 * stats.num_accepted
     )
 
 
@@ -352,13 +344,13 @@ def test_complex_states_go_without():
     assert torch.equal(ys, odeint(func, y0, t))
 
 
-def test_more_shapes_than_torch_compiles_go_without(monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
+def test_more_shapes_than_torch_compiles_go_without():
     network, (y0, t) = Network(), problem()
-    odeint(network, y0, t, options=TRACED)
-    with pytest.warns(CompileFallbackWarning, match="shapes"):
-        odeint(network, torch.randn(5, 3, dtype=DTYPE), t, options=TRACED)
-    odeint(network, y0, t, options=TRACED)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        odeint(network, y0, t, options=TRACED)
+        with pytest.warns(CompileFallbackWarning, match="shapes"):
+            odeint(network, torch.randn(5, 3, dtype=DTYPE), t, options=TRACED)
+        odeint(network, y0, t, options=TRACED)
     assert graphs_of(network, "eager").failure is None
 
 
@@ -369,12 +361,12 @@ def test_events_and_dense_output():
     network, (y0, t) = Network(), problem()
 
     def ends(options):
-        time, ys = odeint_event(
+        time, ys = odeint(
             network,
             y0,
-            t[0],
+            t[:2],
             event_fn=lambda t, y: t - 0.37 + 0.01 * y.sum(),
-            odeint_interface=functools.partial(odeint, options=options),
+            options=options,
         )
         return time, *gradients((time, ys), (y0, *network.parameters()))
 
@@ -457,13 +449,15 @@ def test_what_does_not_go_together_is_refused(arguments, error, words):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_compiled_in_earnest():
     # One product is written out, the other is too large for that.
-    weights = [
-        torch.randn(shape, dtype=DTYPE, requires_grad=True) for shape in ((3, 5), (5, 3))
-    ]
+    weights = [torch.randn(shape, dtype=DTYPE, requires_grad=True) for shape in ((3, 5), (5, 3))]
     func = lambda t, y: torch.tanh(y @ weights[0]) @ weights[1] * t
     check_exact(
-        func, *problem(8, 3), weights, method="heun3", options={"compile": True}, checkpoints="stages"
+        func,
+        *problem(8, 3),
+        weights,
+        method="heun3",
+        options={"compile": True},
+        checkpoints="stages",
     )
     assert graphs_of(func, "inductor").failure is None
     assert graphs_of(func, "inductor").num_graphs > 1
-    assert symadj.errors.CompileFallbackWarning

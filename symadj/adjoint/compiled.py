@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.step import OutputCotangents
+from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
-from symadj.forward.compiled import CompiledSteps, Method, Traced, slope_of, stage_times
+from symadj.forward.compiled import CompiledSteps
+from symadj.forward.traced import Method, Traced, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
@@ -45,7 +46,8 @@ def _transpose_function(method: Method, *, want_time: bool) -> Traced:
         *states: Tensor,
     ) -> Any:
         times, h = stage_times(method.nodes, span, adjoint_state), span[1].to(adjoint_state.dtype)
-        total, pulled, by_time, by_size = adjoint_state, {}, [], []
+        total, by_time, by_size = adjoint_state, [], []
+        pulled: dict[int, Tensor] = {}
         is_used = [False] * len(params)
         for i in reversed(range(num_stages)):
             cotangent = h * method.b[i] * adjoint_state
@@ -138,7 +140,7 @@ class CompiledSweep:
         self,
         index: int,
         step: Step,
-        states: Sequence[Tensor],
+        states: StageStates,
         adjoint_state: Tensor,
         inside: OutputCotangents | None,
         handed_on: Tensor | None,
@@ -150,7 +152,10 @@ class CompiledSweep:
         Tensor, shape (n,), or None
             ``λ_n``; None if there is no graph for it.
         """
+        if not self.steps.are_on:
+            return None
         method, want_time = self.steps.method, self._time_gradient is not None
+        last_first = [states[i] for i in reversed(range(len(method.rows)))]
         make = functools.partial(_transpose_function, method, want_time=want_time)
         result = self.steps.call(
             ("transpose", self.steps.name, want_time),
@@ -160,13 +165,14 @@ class CompiledSweep:
                 adjoint_state,
                 self.steps.span_of(step.stretch, adjoint_state),
                 self._per_slope(adjoint_state, inside, handed_on),
-                *states,
+                *reversed(last_first),
             ),
             most_leaves=len(self._params),
         )
         if result is None:
             return None
-        total, *others = result
+        total: Tensor = result[0]
+        others = result[1:]
         num_used = len(self._params)
         is_used = others[len(others) - num_used :]
         self._is_used = [a or b for a, b in zip(self._is_used, is_used, strict=True)]

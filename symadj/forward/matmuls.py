@@ -18,33 +18,39 @@ def is_small(a: Tensor, b: Tensor) -> bool:
     if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.float64):
         return False
     sizes = (*a.shape, b.shape[1])
-    return all(isinstance(size, int) for size in sizes) and a.shape[0] * a.shape[1] * b.shape[1] <= MOST_PRODUCTS
+    return (
+        all(isinstance(size, int) for size in sizes)
+        and a.shape[0] * a.shape[1] * b.shape[1] <= MOST_PRODUCTS
+    )
 
 
-def small_mm(a: Tensor, b: Tensor) -> Tensor:
+def small_mm(a: Tensor, b: Tensor) -> Any:
     """Multiply two matrices: the decomposition of ``aten.mm``."""
     if not is_small(a, b):
         return NotImplemented
-    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+    return _written_out(a, b)
 
 
-def small_addmm(
-    bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
+def small_addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
     """Multiply two matrices and add: the decomposition of ``aten.addmm``."""
     if not is_small(a, b) or beta != 1 or alpha != 1:
         return NotImplemented
-    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1) + bias
+    return _written_out(a, b) + bias
+
+
+def _written_out(a: Tensor, b: Tensor) -> Tensor:
+    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
 
 
 def compile_by_inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
     """Compile a graph as ``torch.compile`` does by default, small matrix products written out."""
     # Imported here, as torch does itself: the compiler takes seconds that nobody else should pay.
-    from torch._inductor.decomposition import select_decomp_table
+    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
 
     table = {
         **select_decomp_table(),
         torch.ops.aten.mm.default: small_mm,
         torch.ops.aten.addmm.default: small_addmm,
     }
-    return torch._dynamo.lookup_backend("inductor")(graph, inputs, decompositions=table)
+    backend: Any = torch._dynamo.lookup_backend("inductor")
+    return backend(graph, inputs, decompositions=table)

@@ -1,0 +1,168 @@
+"""Functions compiled once for each ``f``: found again, called without delay, and let go with it.
+
+What ``f`` reads beside its arguments is watched by the guards of ``torch.compile``: parameters are
+read where they live, and Python values that change make another graph. To check the guards takes
+longer than a small network; but a graph without side effects leaves them as they were, so that
+within one solve the graph itself can be called (`Shortcut`).
+"""
+
+import functools
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from symadj.forward.matmuls import compile_by_inductor
+from symadj.forward.traced import Traced
+
+
+class UnknownLeafError(RuntimeError):
+    """A graph reads a tensor that would get no gradient."""
+
+
+class Shortcut(NamedTuple):
+    """A graph, and how to call it without the guards.
+
+    Attributes
+    ----------
+    graph : callable
+    inputs : list
+        What it was called with, but for what changes from call to call.
+    places : tuple of (int, int)
+        Which input each of the arguments that change is.
+    outputs : tuple of (int, object)
+        For each thing returned, which output of the graph it is, or -1 and itself.
+    """
+
+    graph: Traced
+    inputs: list[Any]
+    places: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, Any], ...]
+
+    @staticmethod
+    def of(
+        called: "Called", changing: Sequence[Tensor | None], result: Sequence[Any]
+    ) -> "Shortcut | None":
+        """Read it off a call with guards; None if something is there twice, or unheard of."""
+        given = [id(x) for x in called.inputs]
+        made = {id(x): place for place, x in enumerate(called.outputs)}
+        tensors = [id(x) for x in changing if x is not None]
+        if len(set(given)) < len(given) or len(set(tensors)) < len(tensors):
+            return None
+        if any(isinstance(x, Tensor) and id(x) not in made for x in result):
+            return None
+        places = tuple(
+            (place, given.index(id(x))) for place, x in enumerate(changing) if id(x) in given
+        )
+        inputs = list(called.inputs)
+        for _, place in places:
+            inputs[place] = None
+        outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
+        return Shortcut(called.graph, inputs, places, outputs)
+
+    def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
+        """Call the graph."""
+        inputs = list(self.inputs)
+        for place, target in self.places:
+            inputs[target] = changing[place]
+        made = self.graph(*inputs)
+        return [x if place < 0 else made[place] for place, x in self.outputs]
+
+
+class Called(NamedTuple):
+    """The latest call of a graph."""
+
+    graph: Traced
+    inputs: tuple[Any, ...]
+    outputs: Sequence[Any]
+
+
+class Graphs:
+    """The compiled functions of one ``f``.
+
+    Attributes
+    ----------
+    failure : str or None
+        Why ``f`` is not compiled: it is said once.
+    num_graphs : int
+        How many were made so far.
+    called : Called or None
+        The latest call with guards.
+    most_leaves : int or None
+        How many tensors that require a gradient a new graph may read.
+    """
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+        self._functions: dict[Any, Traced] = {}
+        self.failure: str | None = None
+        self.num_graphs = 0
+        self.called: Called | None = None
+        self.most_leaves: int | None = None
+
+    def function(self, key: Any, make: Callable[[], Traced]) -> Traced:
+        """Return a compiled function, made when it is asked for first."""
+        if key not in self._functions:
+            self._functions[key] = torch.compile(
+                _with_own_code(make()), fullgraph=True, dynamic=False, backend=self._make_graph
+            )
+        return self._functions[key]
+
+    def _make_graph(self, traced: torch.fx.GraphModule, inputs: list[Any]) -> Traced:
+        num_leaves = sum(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        if self.most_leaves is not None and num_leaves > self.most_leaves:
+            raise UnknownLeafError("f reads a tensor that it did not read at first")
+        self.num_graphs += 1
+        if self._backend == "inductor":
+            graph = compile_by_inductor(traced, inputs)
+        else:
+            graph = torch._dynamo.lookup_backend(self._backend)(traced, inputs)
+
+        def call(*given: Any) -> Any:
+            outputs = graph(*given)
+            self.called = Called(graph, given, outputs)
+            return outputs
+
+        return call
+
+
+def _with_own_code(function: Traced) -> Traced:
+    """Return a copy of a function whose code is an object of its own: graphs are kept by that."""
+    copy = types.FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+_known: Any = WeakIdKeyDictionary()
+
+
+def graphs_of(func: Any, backend: str) -> Graphs:
+    """Return what was compiled for ``f``, or a place for it.
+
+    It is kept for as long as ``f`` lives; for a function, as its code does, so that a lambda made
+    anew for each call is compiled once.
+    """
+    owner = func
+    while isinstance(owner, functools.partial):
+        owner = owner.func
+    if isinstance(owner, types.MethodType):
+        owner = owner.__self__
+    owner = getattr(owner, "__code__", owner)
+    try:
+        weakref.ref(owner)
+    except TypeError:
+        return Graphs(backend)  # compiled for each call
+    found: dict[str, Graphs] = _known.setdefault(owner, {})
+    if backend not in found:
+        found[backend] = Graphs(backend)
+    return found[backend]
