@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .clock import time_block
+from .clock import clocked_block
 from .exact import exact_metrics
 from .work import Ready, from_plain, prepare
 
@@ -38,7 +38,7 @@ def _exact(request: Request) -> dict[str, float]:
 
 
 def _time(request: Request) -> tuple[float, ...]:
-    return time_block(_get(request).gradient, request["num_calls"])
+    return clocked_block(_get(request).gradient, request["num_calls"])
 
 
 def _instructions(request: Request) -> float:

@@ -36,7 +36,7 @@ class Block(NamedTuple):
     blocked: float
 
 
-def time_block(call: Callable[[], object], num_calls: int) -> Block:
+def clocked_block(call: Callable[[], object], num_calls: int) -> Block:
     """Time a number of calls in a row; the garbage of earlier ones is collected before."""
     gc.collect()
     gc.disable()

@@ -223,7 +223,7 @@ def _time(
         )
         _progress(f"{work.name}: seconds, {'again, ' * (attempt - 1)}launch {launch}{known}")
         try:
-            time_launch(contestants, work, journal, launchers, (attempt, launch, limit))
+            clocked_launch(contestants, work, journal, launchers, (attempt, launch, limit))
         except WorkerError as error:
             journal.add("note", text=f"{work.name}: {error}")
             return
@@ -233,7 +233,7 @@ def _is_settled(timing: Timing) -> bool:
     return timing.has_enough and max(timing.ratio.half_width, timing.control.half_width) <= NARROW
 
 
-def time_launch(
+def clocked_launch(
     contestants: Contestants,
     work: Work,
     journal: Journal,

@@ -16,7 +16,7 @@ from reports.tolerances import Threshold
 from ..builds import Build
 from ..journal import Journal, open_journal
 from ..launcher import Launcher
-from ..measurement import Contestants, count_instructions, launchers_of, measure, time_launch
+from ..measurement import Contestants, clocked_launch, count_instructions, launchers_of, measure
 from ..ratios import Round, evaluate
 from ..sides import DEFAULT_METHOD
 from ..verdicts import (
@@ -88,7 +88,7 @@ def record_launches(
     ):
         for launch in range(1, num_launches + 1):
             print(f"{name}: launch {launch} of {num_launches}", file=sys.stderr, flush=True)
-            time_launch(sides, work, journal, launchers, (1, launch, time.monotonic() + 60))
+            clocked_launch(sides, work, journal, launchers, (1, launch, time.monotonic() + 60))
         journal.add("done")
         return journal
 
