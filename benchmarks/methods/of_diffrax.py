@@ -86,16 +86,12 @@ def _program(field: nn.Module, adjoint: str, how: Discretization, times: Tensor)
     controller: Any = diffrax.ConstantStepSize()
     if "first_step" in how.options:
         controller = diffrax.PIDController(how.rtol, how.atol, norm=_mixed_norm(jax))
-        if "jump_t" in how.options:
-            jumps = jax.numpy.asarray(how.options["jump_t"])
-            controller = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
     elif "perturb" in how.options:
         raise NotOfferedError("diffrax looks at either side of a jump in adaptive solves only")
     size = float(how.options.get("first_step", how.options.get("step_size", 0.0)))
     first, last = float(times[0]), float(times[-1])
     arguments = {
         "solver": getattr(diffrax, TABLEAUS[how.tableau])(),
-        "stepsize_controller": controller,
         "adjoint": getattr(diffrax, ADJOINTS[adjoint])(),
         "max_steps": MAX_STEPS,
     }
@@ -103,6 +99,10 @@ def _program(field: nn.Module, adjoint: str, how: Discretization, times: Tensor)
     def solve(arrays: Any, y0: Any) -> Any:
         dtype = jax.tree_util.tree_leaves(y0)[0].dtype
         ts = jax.numpy.asarray(times.tolist(), dtype=dtype)
+        stepping = controller
+        if "jump_t" in how.options:
+            jumps = jax.numpy.asarray(how.options["jump_t"], dtype=dtype)
+            stepping = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
         solution = diffrax.diffeqsolve(
             term,
             t0=jax.numpy.asarray(first, dtype),
@@ -111,6 +111,7 @@ def _program(field: nn.Module, adjoint: str, how: Discretization, times: Tensor)
             y0=y0,
             args=arrays,
             saveat=diffrax.SaveAt(ts=ts),
+            stepsize_controller=stepping,
             **arguments,
         )
         return solution.ys, solution.stats

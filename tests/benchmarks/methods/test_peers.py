@@ -83,8 +83,9 @@ def test_a_state_of_several_parts(method):
     assert relative_error(flat_gradient(instance, method.solve, dopri5(1e-7)), truth) < 1e-4
 
 
-def test_stacked_blocks(method):
-    instance = PROBLEMS["cnf-power"].build("2 x 6-12-6 batch 4", torch.float64, CPU)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_stacked_blocks(method, dtype):
+    instance = PROBLEMS["cnf-power"].build("2 x 6-12-6 batch 4", dtype, CPU)
     how = dopri5(1e-6, instance.jump_t)
     if method.name.startswith("paper"):
         with pytest.raises(NotOfferedError, match="jumps wrongly"):
