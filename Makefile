@@ -67,7 +67,7 @@ compare: $(VENV)/installed ## Compare two versions, BASE=v0.1 HEAD=HEAD; exits 1
 	$(BIN)/python -m benchmarks compare "$(BASE)" "$(HEAD)" --seconds $(SECONDS) \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md
 
-compare-exact: $(VENV)/installed ## Likewise, but only what is exact: two minutes
+compare-exact: $(VENV)/installed ## Likewise, but only what is exact
 	$(BIN)/python -m benchmarks compare "$(BASE)" "$(HEAD)" --exact-only \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md
 

@@ -1,29 +1,29 @@
-"""The last stage's graph stays alive while the next one is made."""
+"""What the last stage's graph has saved stays alive while the next one is made."""
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from symadj.adjoint.pullback import Pullback
 
 hits = 0
-_pull = Pullback.pull
-_grad = torch.autograd.grad
+_evaluate = Pullback.evaluate
 
 
-def _keeping(*args: Any, **kwargs: Any) -> Any:
-    return _grad(*args, **{**kwargs, "retain_graph": True})
+def _planted(self: Pullback, *args: Any) -> Any:
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        global hits  # noqa: PLW0603
+        hits += 1
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        evaluation = _evaluate(self, *args)
+    self._planted = saved  # type: ignore[attr-defined]
+    return evaluation
 
 
-def _planted(self: Pullback, evaluation: Any, cotangent: Any) -> Any:
-    global hits  # noqa: PLW0603
-    hits += 1
-    torch.autograd.grad = _keeping
-    try:
-        return _pull(self, evaluation, cotangent)
-    finally:
-        torch.autograd.grad = _grad
-        self._planted = evaluation  # type: ignore[attr-defined]
-
-
-Pullback.pull = _planted  # type: ignore[method-assign]
+Pullback.evaluate = _planted  # type: ignore[assignment,method-assign]
