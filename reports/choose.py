@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from reports.drawings.notes import configuration_text
 from reports.formats import format_bytes, format_compact
-from reports.labels import problem_label
 from reports.orders import num_weights, widths_of
 from reports.summaries import DEFAULT_CHECKPOINTS, Comparison, Row, Summary
 from reports.tables import Cell, Column, Table
@@ -261,7 +260,7 @@ def budget_table(summary: Summary, pages: Mapping[str, str]) -> Table:
         if not found:
             continue
         cells = [
-            Cell(problem_label(problem).name, href=pages[problem]),
+            Cell(summary.problem_name(problem), href=pages[problem]),
             Cell(configuration_text(comparison)),
         ]
         for budget in BUDGETS:

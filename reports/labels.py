@@ -227,6 +227,12 @@ _PROBLEMS = {
         is_axis=True,
         data="synthetic",
     ),
+    "mlp-overhead": ProblemLabel(
+        "MLP above its floor",
+        f"{_MLP}; held against the evaluations and products alone that its gradient needs.",
+        is_axis=True,
+        data="synthetic",
+    ),
     "mlp-checkpoints": ProblemLabel(
         "MLP over checkpoints",
         f"{_MLP}; what is kept of the trajectory varies.",
@@ -331,7 +337,11 @@ def problem_label(problem: str, facts: ProblemFacts | None = None) -> ProblemLab
     label = _PROBLEMS.get(problem, ProblemLabel(problem, ""))
     if facts is None:
         return label
-    return replace(label, source=facts.source, data=facts.data or label.data)
+    data = facts.data or label.data
+    name = label.name
+    if data == "synthetic" and not label.is_axis:  # an axis has no other data
+        name = f"{name}, synthetic"
+    return replace(label, name=name, source=facts.source, data=data)
 
 
 def problem_order(problem: str) -> tuple[int, str]:

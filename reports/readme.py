@@ -5,7 +5,7 @@ import math
 from reports.drawings import ratio_scatter
 from reports.drawings.notes import BASE_NOTE, STEP_ERROR, TRUE_ERROR
 from reports.formats import FAILED, NOT_MEASURED, format_interval, format_ratio, format_relative
-from reports.labels import BASE_METHOD, OWN_METHODS, method_label, problem_label
+from reports.labels import BASE_METHOD, OWN_METHODS, method_label
 from reports.summaries import Row, Summary
 from reports.svg import picture_svg
 
@@ -51,7 +51,7 @@ def markdown_table(summary: Summary) -> str:
         for other in comparison.rows:
             if other.method in own:
                 continue
-            cells = [problem_label(problem).name, other.label]
+            cells = [summary.problem_name(problem), other.label]
             for row in ours:
                 cells += [_time(row, other), _memory(row, other)]
             pair = (ours[0] if ours else None, other)

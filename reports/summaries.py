@@ -150,6 +150,10 @@ class Summary:
         names = {row.method for item in self.comparisons for row in item.rows}
         return tuple(sorted(names, key=method_order))
 
+    def problem_name(self, problem: str) -> str:
+        """Heading of a problem; it says so where the data are synthetic."""
+        return problem_label(problem, self.run.problems.get(problem)).name
+
     def of_problem(self, problem: str) -> tuple[Comparison, ...]:
         """Comparisons of one problem."""
         return tuple(c for c in self.comparisons if c.configuration.problem == problem)

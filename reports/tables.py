@@ -20,7 +20,7 @@ from reports.formats import (
     format_seconds,
     meter,
 )
-from reports.labels import BASE_METHOD, Style, method_label, problem_label
+from reports.labels import BASE_METHOD, Style, method_label
 from reports.records import CASE_FIELDS, Configuration, Measurement, Run
 from reports.summaries import Comparison, Estimate, Row, Summary
 
@@ -253,7 +253,7 @@ def measurement_table(
     if with_problem:
         problem = (
             Column("Problem", is_number=False),
-            lambda row: Cell(problem_label(_work(row).problem).name),
+            lambda row: Cell(summary.problem_name(_work(row).problem)),
         )
         columns.insert(1, problem)
     # A case that failed as a whole says nothing about which meters there are.
@@ -292,7 +292,7 @@ def matrix_table(summary: Summary, pages: Mapping[str, str]) -> Table:
         comparison = summary.headline(problem)
         work = comparison.configuration
         cells = [
-            Cell(problem_label(problem).name, href=pages[problem]),
+            Cell(summary.problem_name(problem), href=pages[problem]),
             Cell(f"{work.tableau}, {work.steps} steps, {work.size}"),
         ]
         for method in summary.methods:

@@ -12,7 +12,7 @@ from reports.drawings.notes import (
 )
 from reports.drawings.planes import ratio_plane
 from reports.figures import POINTS, Figure, Point, Series, with_labels
-from reports.labels import OWN_METHODS, problem_label
+from reports.labels import OWN_METHODS
 from reports.summaries import Comparison, Row, Summary
 
 _EQUAL = 1.5  # times backprop's error, that still counts as equal
@@ -28,7 +28,7 @@ def claim_figure(summary: Summary) -> Figure | None:
             if not row.is_usual or time is None or memory is None:
                 continue
             if is_loggable(time.value) and is_loggable(memory):
-                name = problem_label(problem).name
+                name = summary.problem_name(problem)
                 equal = is_equal_error(comparison, row)
                 spots.setdefault(row.method, []).append((row, time.value, memory, equal, name))
     if not spots:

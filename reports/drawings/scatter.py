@@ -16,7 +16,7 @@ from reports.drawings.notes import (
 )
 from reports.drawings.planes import Plane, absolute_plane, ratio_plane
 from reports.figures import POINTS, Figure, Point, Series, with_labels
-from reports.labels import OWN_METHODS, problem_label
+from reports.labels import OWN_METHODS
 from reports.summaries import Comparison, Estimate, Row, Summary
 
 
@@ -29,6 +29,7 @@ def ratio_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
     ]
     return _scatter(
         f"{comparison_key(comparison)}-ratio",
+        summary.problem_name(comparison.configuration.problem),
         f"{configuration_text(comparison)}. {BASE_NOTE} Whiskers: 95 % interval of the median of "
         "paired time ratios.",
         comparison,
@@ -46,6 +47,7 @@ def absolute_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
     ]
     return _scatter(
         f"{comparison_key(comparison)}-absolute",
+        summary.problem_name(comparison.configuration.problem),
         f"{configuration_text(comparison)}. Whiskers: quartiles over the rounds.",
         comparison,
         drawn,
@@ -55,6 +57,7 @@ def absolute_scatter(summary: Summary, comparison: Comparison) -> Figure | None:
 
 def _scatter(
     key: str,
+    title: str,
     caption: str,
     comparison: Comparison,
     drawn: Sequence[tuple[Row, Estimate, float]],
@@ -86,7 +89,7 @@ def _scatter(
     x_values = [value for _, estimate, _ in shown for value in extent(estimate)]
     figure = Figure(
         key,
-        problem_label(comparison.configuration.problem).name,
+        title,
         f"{caption}{left_out(comparison.rows, [item[0] for item in shown])}",
         *plane(x_values, [memory for _, _, memory in shown]),
         series,
