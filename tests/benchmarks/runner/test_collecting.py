@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 def tree(tmp_path_factory):
     """A repository with the code of this one."""
     root = tmp_path_factory.mktemp("tree")
-    for package in ("symadj", "benchmarks"):
+    for package in ("symadj", "benchmarks", "reports"):
         (root / package).symlink_to(ROOT / package)
     shutil.copy(ROOT / "asv.conf.json", root)
     identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")

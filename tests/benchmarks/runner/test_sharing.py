@@ -67,6 +67,7 @@ def parser(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "JOURNAL", tmp_path / "journal")
     monkeypatch.setattr(command, "conditions", lambda _: PRESENT)
+    monkeypatch.setattr(command, "refuse_changes", lambda *_: None)
     monkeypatch.setattr(command, "_chosen", lambda *_: tuple(GROUPS))
     monkeypatch.setattr(
         command, "measure_apart", lambda one: dict.fromkeys(one, measurement(one[0].steps))
