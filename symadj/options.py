@@ -149,12 +149,13 @@ def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:
             f"options['compile'] needs torch 2.13 or later, and this is {torch.__version__}: leave "
             f"it out."
         )
-    backends = torch._dynamo.list_backends(None)
-    if choice is not True and choice not in backends:
-        raise InvalidInputError(
-            f"options['compile'] is {choice!r}{_guess(choice, backends)}, and names no backend of "
-            f"torch.compile. Allowed are True, False, {', '.join(backends)}."
-        )
+    if choice is not True:
+        backends = torch._dynamo.list_backends(None)
+        if choice not in backends:
+            raise InvalidInputError(
+                f"options['compile'] is {choice!r}{_guess(choice, backends)}, and names no backend "
+                f"of torch.compile. Allowed are True, False, {', '.join(backends)}."
+            )
     if not tableau.is_explicit:
         raise UnsupportedError(
             f"options['compile'] is for explicit methods, and {tableau.name!r} is implicit: leave "

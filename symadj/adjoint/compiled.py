@@ -115,6 +115,7 @@ class CompiledSweep:
             for param, total in zip(params, pullback.param_gradients, strict=True)
         ]
         self._is_used = [total is not None for total in pullback.param_gradients]
+        self._no_shares: Tensor | None = None
         steps.forget()
 
     @staticmethod
@@ -198,6 +199,10 @@ class CompiledSweep:
         if not self._has_inside:
             return None
         num_stages = len(self.steps.method.rows)
+        if inside is None and handed_on is None:
+            if self._no_shares is None:
+                self._no_shares = adjoint_state.new_zeros(num_stages, adjoint_state.numel())
+            return self._no_shares
         if inside is None:
             shares = adjoint_state.new_zeros(num_stages, adjoint_state.numel())
         else:

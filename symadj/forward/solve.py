@@ -179,16 +179,17 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
         trace.begin()
         taken: Taken | None = None
-        if compiled is not None and (has_first_slope or compiled.makes_first):
+        is_ready = has_first_slope or (compiled is not None and compiled.makes_first)
+        if compiled is not None and is_ready and isinstance(slopes, SlopeList):
             taken = compiled.attempt(slopes, y, stretch)
         slope_times = () if taken is not None else clock(stretch)
         if taken is None and not has_first_slope:
             slopes.put(0, field(slope_times[0], y))
             has_first_slope = True
             trace.first_slope_made(0)
-        weights.scale(proposal.h)
         ratio = 0.0
         if taken is None:
+            weights.scale(proposal.h)
             stage_states, y1 = _take_step(ivp, slopes, y, slope_times, proposal.h, want_stages)
         else:
             stage_states, y1, ratio = taken
@@ -212,6 +213,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         ivp.observer.tell("accept_step", t, y, proposal.h)
         is_crossed = event is not None and event.sign(proposal.t1, y1) != start_sign
         thetas = () if event else _thetas(times, next_output, stretch)
+        if taken is not None and (thetas or is_crossed or want_polynomials):
+            weights.scale(proposal.h)
         if outputs.lack_end_slope(thetas, is_crossed):
             slopes.put(-1, field((slope_times or clock(stretch))[-1], y1))
         if event is not None and is_crossed:

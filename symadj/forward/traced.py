@@ -5,6 +5,7 @@ all steps of a shape.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -40,6 +41,7 @@ class Method(NamedTuple):
     is_fsal: bool
 
     @staticmethod
+    @lru_cache(maxsize=64)
     def of(tableau: ButcherTableau) -> "Method":
         """Read an explicit tableau."""
         s = tableau.num_evaluations
