@@ -15,7 +15,7 @@ NAN = float("nan")
 
 NUM_PEAKS = 3
 """Python's own free lists move a peak by up to 2 % where f calls autograd itself; the least of
-three stays within a kilobyte."""
+three varies less."""
 
 
 def exact_metrics(ready: Ready) -> dict[str, float]:
