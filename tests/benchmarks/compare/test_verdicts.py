@@ -33,7 +33,7 @@ def test_equal_figures_are_no_change():
         ("nfe_forward", 40.0, 41.0),
         ("num_host_syncs", 20.0, 21.0),
         ("peak_saved_bytes", 1e6, 1e6 + 4),
-        ("peak_cpu_bytes", 1e6, 1.01e6),
+        ("peak_cpu_bytes", 1e6, 1.02e6),
         ("relative_step_gradient_error", 1e-15, 1e-14),
     ],
 )
