@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from .discretization import Discretization, adaptive, fixed_grid
-from .methods import DEFAULT_CHECKPOINTS, METHODS, expected_replays
+from .methods import DEFAULT_CHECKPOINTS, METHODS, ON_REQUEST, expected_replays
 from .problems import PROBLEMS, ProblemInstance
 from .timing import Effort
 
@@ -101,7 +101,7 @@ class Sweep:
     def cases(self, problem: str) -> Iterator[Case]:
         """Generate them, those that differ by method or checkpoints only in a row."""
         choices = [
-            *itertools.product(self.methods or tuple(METHODS), self.checkpoints),
+            *itertools.product(self.methods or _usual_methods(), self.checkpoints),
             *((method, DEFAULT_CHECKPOINTS) for method in self.others),
         ]
         for (tableau, steps), size, (method, checkpoints) in itertools.product(
@@ -130,3 +130,8 @@ class SizeSet:
     def effort_of(self, problem: str) -> Effort:
         """Return what the cases of a problem are worth."""
         return self.sweeps[problem].effort or self.effort
+
+
+def _usual_methods() -> tuple[str, ...]:
+    """Return the methods that take part where none is named."""
+    return tuple(name for name in METHODS if name not in ON_REQUEST)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from .cases import ADAPTIVE, SizeSet, Sweep
 from .environment import selected_size
-from .methods import BASELINE, BASIC, BASIC_PEERS, DIAL
+from .methods import BASELINE, BASIC, BASIC_PEERS, DIAL, ON_REQUEST
 from .timing import Effort
 
 _DOPRI5 = (("dopri5", ADAPTIVE),)
@@ -50,11 +50,12 @@ def _axes(
     steps: tuple[int, ...],
     size: str,
     methods: tuple[str, ...] | None,
+    others: tuple[str, ...] = (),
 ) -> dict[str, Sweep]:
     """The MLP along the axes: order of the tableau, network, number of steps, what is kept."""
     return {
         "mlp-order": Sweep(orders, (size,), methods),
-        "mlp-size": Sweep(_DOPRI5, sizes, methods),
+        "mlp-size": Sweep(_DOPRI5, sizes, methods, others=others),
         "mlp-steps": Sweep(tuple(("rk4", count) for count in steps), (size,), methods),
     }
 
@@ -163,6 +164,7 @@ STANDARD = SizeSet(
             (10, 20, 40, 80, 160, 320),
             "64-64-64-64 batch 128",
             None,
+            others=ON_REQUEST,
         ),
         "mlp-checkpoints": QUICK.sweeps["mlp-checkpoints"],
         "mlp-overhead": _overhead(*QUICK.sweeps["mlp-overhead"].sizes, "43-860-860-43 batch 1000"),

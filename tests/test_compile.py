@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import symadj.adjoint.compiled
 from symadj import odeint, odeint_dense, solve
 from symadj.errors import (
     CapturedTensorError,
@@ -27,7 +28,6 @@ from tests.oracle import outputs_along
 
 DTYPE = torch.float64
 TRACED = {"compile": "eager"}
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:torch")
 
 
 def problem(*shape):
@@ -91,6 +91,18 @@ def test_the_gradient_is_exact_for_the_steps_taken(method, options, kwargs):
     check_exact(network, *problem(), network.parameters(), method=method, options=options, **kwargs)
     assert graphs_of(network, "eager").num_graphs > 1
     assert graphs_of(network, "eager").failure is None
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"checkpoints": "stages"}])
+def test_each_stage_is_a_graph_of_its_own_where_a_step_is_large(monkeypatch, kwargs):
+    monkeypatch.setattr(symadj.adjoint.compiled, "MOST_BYTES", 0)
+    network = Network()
+    made = []
+    for _ in range(2):
+        check_exact(network, *problem(), network.parameters(), **kwargs)
+        made.append(graphs_of(network, "eager").num_graphs)
+    assert made[0] == made[1] > 1
+    assert graphs_of(network, "eager").too_large
 
 
 def test_outputs_and_counts_are_those_of_the_plain_solve():
@@ -446,7 +458,6 @@ def test_what_does_not_go_together_is_refused(arguments, error, words):
     shutil.which("g++") is None and shutil.which("clang++") is None,
     reason="torch's default compiler needs a C++ compiler",
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_compiled_in_earnest():
     # One product is written out, the other is too large for that.
     weights = [torch.randn(shape, dtype=DTYPE, requires_grad=True) for shape in ((3, 5), (5, 3))]

@@ -22,7 +22,7 @@ from .method import (
 )
 from .of_symadj import COUNTS, DIAL, expected_replays
 from .of_torchdiffeq import BASELINE
-from .registry import BASIC, BASIC_PEERS, METHODS, plug_in, register
+from .registry import BASIC, BASIC_PEERS, METHODS, ON_REQUEST, plug_in, register
 
 __all__ = [
     "BASELINE",
@@ -32,6 +32,7 @@ __all__ = [
     "DEFAULT_CHECKPOINTS",
     "DIAL",
     "METHODS",
+    "ON_REQUEST",
     "Method",
     "MethodUnavailableError",
     "MissingPackageError",

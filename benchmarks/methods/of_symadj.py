@@ -36,7 +36,7 @@ a step's stages at once; every stage state too. The gradient is the same, bit fo
 """
 
 
-def _symadj(kept: str | int) -> Solve:
+def _symadj(kept: str | int, **more_options: Any) -> Solve:
     setting = {key: value for key, value in DIAL[kept].items() if key != "options"}
     options = DIAL[kept].get("options", {})
 
@@ -48,7 +48,7 @@ def _symadj(kept: str | int) -> Solve:
             rtol=how.rtol,
             atol=how.atol,
             method=how.tableau,
-            options={**how.options, **options},
+            options={**how.options, **options, **more_options},
             **setting,
         )
         tell = getattr(field, "callback_stats", None)
@@ -74,3 +74,6 @@ METHODS = (
     Method("symadj", _symadj("states"), settings={kept: _symadj(kept) for kept in DIAL}),
     Method("symadj-stages", _symadj("stages")),
 )
+
+COMPILED = Method("symadj-compiled", _symadj("stages", compile=True))
+"""Each step one graph of ``torch.compile``: which is made while a measurement warms up."""

@@ -60,6 +60,10 @@ BASIC = tuple(name for name in METHODS if name != _SEMINORM)
 BASIC_PEERS = tuple(name for name in BASIC if not name.startswith("symadj"))
 """Those of them that are not ours."""
 
+register(of_symadj.COMPILED)
+ON_REQUEST = (of_symadj.COMPILED.name,)
+"""Methods that are run where they are named only: for each case they compile for a minute."""
+
 for peer in (reversible, of_torchode, of_torchdyn, of_diffrax, of_paper):
     for built_in in peer.METHODS:
         register(built_in)

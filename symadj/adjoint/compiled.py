@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.pullback import Pullback, Pulled
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
@@ -21,6 +21,79 @@ from symadj.forward.traced import Method, Traced, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
+
+MOST_BYTES = 4 * 2**20
+"""What the graph of a transposed step may compute: the compiler may keep it all at once. Beyond,
+each stage is a graph of its own, so that one is alive at a time; it is then large enough for that
+to cost nothing."""
+
+
+def _pull(
+    field: tuple[Any, Packing, tuple[Any, ...]],
+    where: tuple[Tensor, Tensor, Tensor],
+    params: Sequence[Tensor],
+    totals: Sequence[Tensor],
+    is_used: list[bool],
+    *,
+    want_time: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor]:
+    """Evaluate ``f`` and pull a cotangent back through it, within a graph.
+
+    Parameters
+    ----------
+    field : tuple
+        ``f``, the form of its state, its arguments.
+    where : tuple of Tensor
+        Time, state and cotangent of the slope.
+    params, totals : sequence of Tensor
+        What gets a gradient beside state and time, and to what it is added.
+    is_used : list of bool
+        Is told which of them ``f`` reads.
+    want_time : bool
+
+    Returns
+    -------
+    tuple of Tensor or None
+        Gradients of state and time, and the slope.
+    """
+    state = where[1].detach().requires_grad_()
+    time = where[0].detach().requires_grad_(want_time)
+    with torch.enable_grad():
+        slope = slope_of(*field, time, state)
+    flat = slope.detach().to(state.dtype)
+    if not slope.requires_grad:
+        return None, None, flat
+    leaves = (state, time) if want_time else (state,)
+    gradients = torch.autograd.grad(
+        slope, (*leaves, *params), where[2].to(slope.dtype), allow_unused=True
+    )
+    for place, gradient in enumerate(gradients[len(leaves) :]):
+        if gradient is not None:
+            totals[place].add_(gradient)
+            is_used[place] = True
+    return gradients[0], gradients[1] if want_time else None, flat
+
+
+def _pull_function(*, want_time: bool) -> Traced:
+    """Return a function that pulls back through one stage."""
+
+    def pull(
+        func: Any,
+        packing: Packing,
+        args: tuple[Any, ...],
+        params: Sequence[Tensor],
+        totals: Sequence[Tensor],
+        t: Tensor,
+        y: Tensor,
+        cotangent: Tensor,
+    ) -> Any:
+        is_used = [False] * len(params)
+        of_state, of_time, slope = _pull(
+            (func, packing, args), (t, y, cotangent), params, totals, is_used, want_time=want_time
+        )
+        return of_state, of_time, slope if want_time else None, *is_used
+
+    return pull
 
 
 def _transpose_function(method: Method, *, want_time: bool) -> Traced:
@@ -56,27 +129,20 @@ def _transpose_function(method: Method, *, want_time: bool) -> Traced:
                     cotangent = cotangent + h * method.rows[j][i] * share
             if inside is not None:
                 cotangent = cotangent + inside[i]
-            state = states[i].detach().requires_grad_()
-            time = times[i].detach().requires_grad_(want_time)
-            with torch.enable_grad():
-                slope = slope_of(func, packing, args, time, state)
-            of_state = of_time = None
-            if slope.requires_grad:
-                leaves = (state, time) if want_time else (state,)
-                gradients = torch.autograd.grad(
-                    slope, (*leaves, *params), cotangent.to(slope.dtype), allow_unused=True
-                )
-                of_state, of_time = gradients[0], gradients[1] if want_time else None
-                for place, gradient in enumerate(gradients[len(leaves) :]):
-                    if gradient is not None:
-                        totals[place].add_(gradient)
-                        is_used[place] = True
+            of_state, of_time, slope = _pull(
+                (func, packing, args),
+                (times[i], states[i], cotangent),
+                params,
+                totals,
+                is_used,
+                want_time=want_time,
+            )
             if of_state is not None:
-                pulled[i] = of_state.to(state.dtype)
+                pulled[i] = of_state.to(adjoint_state.dtype)
                 total = total + pulled[i]
             if want_time:
-                by_time.append(torch.zeros_like(time) if of_time is None else of_time)
-                by_size.append(torch.dot(cotangent, slope.detach().to(cotangent.dtype)))
+                by_time.append(torch.zeros_like(times[i]) if of_time is None else of_time)
+                by_size.append(torch.dot(cotangent, slope))
         stacked = (torch.stack(by_time), torch.stack(by_size)) if want_time else ()
         return total, *stacked, *is_used
 
@@ -169,23 +235,46 @@ class CompiledSweep:
                 *reversed(last_first),
             ),
             most_leaves=len(self._params),
+            most_bytes=MOST_BYTES,
         )
         if result is None:
+            if self.steps.are_on:  # the step is too large for one graph
+                self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
         others = result[1:]
-        num_used = len(self._params)
-        is_used = others[len(others) - num_used :]
-        self._is_used = [a or b for a, b in zip(self._is_used, is_used, strict=True)]
-        self._pullback.count(len(method.rows))
+        self._note(others, len(method.rows))
         if self._time_gradient is not None:
             nodes = method.nodes[-2::-1]
             self._time_gradient.add_stages(index, nodes, step.stretch.h, *others[:2])
         return total if inside is None else total + inside.cotangents.sum(0)
 
+    def pull(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled | None:
+        """Do what `Pullback` does in one call, by a graph; None if there is none."""
+        want_time = self._time_gradient is not None
+        with torch.no_grad():
+            result = self.steps.call(
+                ("pull", want_time),
+                functools.partial(_pull_function, want_time=want_time),
+                (self._params, self._totals),
+                (t, y, cotangent),
+                most_leaves=len(self._params),
+            )
+        if result is None:
+            return None
+        self._note(result, 1)
+        return Pulled(result[0], result[1], result[2])
+
+    def _note(self, result: Sequence[Any], num_stages: int) -> None:
+        """Count stages, and keep in mind which parameters ``f`` reads: the end of a result."""
+        is_used = result[len(result) - len(self._params) :]
+        self._is_used = [a or b for a, b in zip(self._is_used, is_used, strict=True)]
+        self._pullback.count(num_stages)
+
     def finish(self) -> None:
         """Hand over the gradients of the parameters, and hold on to nothing."""
         self.steps.forget()
+        self._pullback.by_graph = None
         gradients = self._pullback.param_gradients
         for place, total in enumerate(self._totals):
             if self._is_used[place] and gradients[place] is not total:

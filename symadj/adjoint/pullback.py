@@ -1,6 +1,6 @@
 """Vector-Jacobian products of the field, and the parameters' gradient that they add up to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -80,6 +80,8 @@ class Pullback:
         Vector-Jacobian products so far.
     num_evaluations : int
         Evaluations with a graph so far.
+    by_graph : callable or None
+        Does what a call of this does, by a compiled graph, unless it returns None.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Pullback:
         self.looks = self._always_looks = not isinstance(field.func, nn.Module)
         self.num_calls = 0
         self.num_evaluations = 0
+        self.by_graph: Callable[[Tensor, Tensor, Tensor], Pulled | None] | None = None
 
     def __call__(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled:
         """Evaluate ``f`` at ``(t, y)`` with a graph, and pull ``cotangent`` back through it.
@@ -114,7 +117,8 @@ class Pullback:
         t : Tensor, shape ()
         y, cotangent : Tensor, shape (n,)
         """
-        return self.pull(self.evaluate(t, y), cotangent)
+        pulled = None if self.by_graph is None else self.by_graph(t, y, cotangent)
+        return self.pull(self.evaluate(t, y), cotangent) if pulled is None else pulled
 
     def evaluate(self, t: Tensor, y: Tensor) -> Evaluation:
         """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned.

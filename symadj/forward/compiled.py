@@ -14,7 +14,7 @@ from symadj.errors import CompileFallbackWarning
 from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
-from symadj.forward.graphs import Graphs, Shortcut, graphs_of
+from symadj.forward.graphs import Graphs, Shortcut, TooLargeError, graphs_of
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
 from symadj.forward.trajectory import Stretch
@@ -216,6 +216,7 @@ class CompiledSteps:
         changing: Sequence[Tensor | None],
         *,
         most_leaves: int | None = None,
+        most_bytes: int | None = None,
     ) -> Sequence[Any] | None:
         """Call a compiled function; None, after a warning, if it cannot be compiled.
 
@@ -234,28 +235,24 @@ class CompiledSteps:
             What it is given beside that.
         most_leaves : int, optional
             How many tensors that require a gradient it may read: those it was given.
+        most_bytes : int, optional
+            How much a graph may compute. There is none for more, and nothing said of it.
         """
         shortcut = self._shortcuts.get(key)
         if shortcut is not None:
             return shortcut(changing)
-        if not self.are_on or is_transformed():
+        form = (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
+        if not self.are_on or is_transformed() or form in self.graphs.too_large:
             return None
-        field, graphs = self.field, self.graphs
-        function, graphs.most_leaves = graphs.function(key, make), most_leaves
+        graphs = self.graphs
+        graphs.allow(most_leaves, most_bytes)
         try:
-            with (
-                torch._dynamo.config.patch(
-                    trace_autograd_ops=True, side_effect_replay_policy="error"
-                ),
-                warnings.catch_warnings(),
-            ):
-                # torch.compile looks for it at every tensor that f reads.
-                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
-                result: Sequence[Any] = function(
-                    field.func, field.packing, field.args, *fixed, *changing
-                )
+            result = self._guarded(graphs.function(key, make), fixed, changing)
         except torch._dynamo.exc.TorchDynamoException as error:
-            self.give_up(f"f cannot be compiled ({_first_words(error)})")
+            if isinstance(getattr(error, "inner_exception", None), TooLargeError):
+                graphs.too_large.add(form)
+            else:
+                self.give_up(f"f cannot be compiled ({_first_words(error)})")
             return None
         except torch._dynamo.exc.FailOnRecompileLimitHit:
             limit = torch._dynamo.config.recompile_limit
@@ -265,11 +262,28 @@ class CompiledSteps:
                 forever=False,
             )
             return None
-        called, graphs.called = graphs.called, None
+        called = graphs.take_called()
         if self._is_alone and called is not None:
             shortcut = Shortcut.of(called, changing, result)
             if shortcut is not None:
                 self._shortcuts[key] = shortcut
+        return result
+
+    def _guarded(
+        self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
+    ) -> Sequence[Any]:
+        """Call a function of `Graphs`, which is traced if no guards hold."""
+        field = self.field
+        with (
+            torch._dynamo.config.patch(trace_autograd_ops=True, side_effect_replay_policy="error"),
+            warnings.catch_warnings(),
+        ):
+            # torch.compile looks for it at every tensor that f reads.
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, as it is imported
+            result: Sequence[Any] = function(
+                field.func, field.packing, field.args, *fixed, *changing
+            )
         return result
 
     def forget(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
 from symadj.forward.matmuls import compile_by_inductor
@@ -22,6 +23,10 @@ from symadj.forward.traced import Traced
 
 class UnknownLeafError(RuntimeError):
     """A graph reads a tensor that would get no gradient."""
+
+
+class TooLargeError(RuntimeError):
+    """What a graph computes is more than it may keep at once."""
 
 
 class Shortcut(NamedTuple):
@@ -90,10 +95,12 @@ class Graphs:
         Why ``f`` is not compiled: it is said once.
     num_graphs : int
         How many were made so far.
-    called : Called or None
-        The latest call with guards.
     most_leaves : int or None
         How many tensors that require a gradient a new graph may read.
+    most_bytes : int or None
+        How much a new graph may compute, all its intermediate results taken together.
+    too_large : set
+        Calls that would have needed a graph of more.
     """
 
     def __init__(self, backend: str) -> None:
@@ -101,8 +108,19 @@ class Graphs:
         self._functions: dict[Any, Traced] = {}
         self.failure: str | None = None
         self.num_graphs = 0
-        self.called: Called | None = None
+        self._called: Called | None = None
         self.most_leaves: int | None = None
+        self.most_bytes: int | None = None
+        self.too_large: set[Any] = set()
+
+    def allow(self, most_leaves: int | None, most_bytes: int | None) -> None:
+        """Set what graphs to come may read and compute."""
+        self.most_leaves, self.most_bytes, self._called = most_leaves, most_bytes, None
+
+    def take_called(self) -> Called | None:
+        """Return the latest call with guards, and forget it."""
+        called, self._called = self._called, None
+        return called
 
     def function(self, key: Any, make: Callable[[], Traced]) -> Traced:
         """Return a compiled function, made when it is asked for first."""
@@ -116,6 +134,8 @@ class Graphs:
         num_leaves = sum(isinstance(x, Tensor) and x.requires_grad for x in inputs)
         if self.most_leaves is not None and num_leaves > self.most_leaves:
             raise UnknownLeafError("f reads a tensor that it did not read at first")
+        if self.most_bytes is not None and _computed_bytes(traced) > self.most_bytes:
+            raise TooLargeError
         self.num_graphs += 1
         if self._backend == "inductor":
             graph = compile_by_inductor(traced, inputs)
@@ -124,10 +144,18 @@ class Graphs:
 
         def call(*given: Any) -> Any:
             outputs = graph(*given)
-            self.called = Called(graph, given, outputs)
+            self._called = Called(graph, given, outputs)
             return outputs
 
         return call
+
+
+def _computed_bytes(traced: torch.fx.GraphModule) -> int:
+    """Return the size of all that a graph computes, views among it."""
+    values = [
+        node.meta.get("example_value") for node in traced.graph.nodes if node.op != "placeholder"
+    ]
+    return sum(x.nbytes for x in pytree.tree_leaves(values) if isinstance(x, Tensor))
 
 
 def _with_own_code(function: Traced) -> Traced:

@@ -17,6 +17,7 @@ from benchmarks.methods import (
     BASIC_PEERS,
     DIAL,
     METHODS,
+    ON_REQUEST,
     MissingPackageError,
     expected_replays,
 )
@@ -25,7 +26,9 @@ from benchmarks.sizes import SMOKE
 
 CPU = torch.device("cpu")
 GROUPS = [case for case in SMOKE.cases() if case.method == BASELINE]
-SAME_STEPS = [name for name, method in METHODS.items() if method.takes_same_steps]
+SAME_STEPS = [
+    name for name, method in METHODS.items() if method.takes_same_steps and name not in ON_REQUEST
+]
 EXACT = [name for name in SAME_STEPS if METHODS[name].is_exact and name != BASELINE]
 
 
