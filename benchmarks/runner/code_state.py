@@ -114,7 +114,13 @@ def code_digest(root: Path) -> str:
     digest = hashlib.sha256()
     for package in MEASURED:
         for file in sorted((root / package).rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+            place = file.relative_to(root)
+            if file.is_file() and not any(_is_cache(part) for part in place.parts):
+                digest.update(place.as_posix().encode() + b"\0")
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _is_cache(name: str) -> bool:
+    """Whether a folder holds what tools left: no code, and not taken to the nodes of a cluster."""
+    return name == "__pycache__" or name.startswith(".")

@@ -55,8 +55,9 @@ def test_a_new_file_is_another_state(tree):
 def test_what_has_no_say_does_not_count(tree):
     clean = code_state.code_state(tree)
     (tree / "README.md").write_text("changed\n")
-    (tree / "symadj" / "__pycache__").mkdir()
-    (tree / "symadj" / "__pycache__" / "x.pyc").write_text("")
+    for cache in ("__pycache__", ".pytest_cache"):
+        (tree / "symadj" / cache).mkdir()
+        (tree / "symadj" / cache / "x").write_text("")
     assert code_state.code_state(tree).digest == clean.digest
 
 
