@@ -22,7 +22,7 @@ from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
 
-MOST_BYTES = 4 * 2**20
+MOST_BYTES = 8 * 2**20
 """What the graph of a transposed step may compute: the compiler may keep it all at once. Beyond,
 each stage is a graph of its own, so that one is alive at a time; it is then large enough for that
 to cost nothing."""
