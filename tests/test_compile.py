@@ -114,6 +114,21 @@ def test_outputs_and_counts_are_those_of_the_plain_solve():
     assert traced.stats == plain.stats
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("rk4", {"step_size": 0.25, "perturb": True}), ("dopri5", {"jump_t": [0.5]})],
+)
+def test_f_is_asked_on_the_same_side_of_a_jump(method, options):
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    func = lambda t, y: torch.where(t < 0.5, 1.0, -2.0) * torch.tanh(y @ weight)
+    y0, t = problem()
+    found, expected = (
+        odeint(func, y0, t, method=method, options={**options, **more}) for more in (TRACED, {})
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert graphs_of(func, "eager").failure is None
+
+
 def test_two_compiled_solves_agree_to_the_bit():
     network, (y0, t) = Network(), problem()
     runs = []
