@@ -59,7 +59,8 @@ def test_exact_metrics_repeat(launcher, copy):
     wall, own, blocked = 0.0, 0.0, 0.0
     with launcher.worker([str(copy)]) as worker:
         wall, own, blocked = worker.ask(do="time", work=WORK, num_calls=2)
-    assert wall >= own > blocked >= 0
+    assert wall > own - 1e-3  # two clocks, read one after the other
+    assert own > blocked >= 0
 
 
 def test_what_a_side_raises_comes_back_and_the_worker_goes_on(launcher, copy):
