@@ -6,6 +6,7 @@ from reports.drawings import ratio_scatter
 from reports.drawings.notes import BASE_NOTE, STEP_ERROR, TRUE_ERROR
 from reports.formats import FAILED, NOT_MEASURED, format_interval, format_ratio, format_relative
 from reports.labels import BASE_METHOD, OWN_METHODS, method_label
+from reports.records import OUTCOMES
 from reports.summaries import Row, Summary
 from reports.svg import picture_svg
 
@@ -49,8 +50,8 @@ def markdown_table(summary: Summary) -> str:
         comparison = summary.headline(problem)
         ours = [comparison.row(method) for method in own]
         for other in comparison.rows:
-            if other.method in own:
-                continue
+            if other.method in own or other.measurement.reason == OUTCOMES[1]:
+                continue  # what is not installed says nothing of itself
             cells = [summary.problem_name(problem), other.label]
             for row in ours:
                 cells += [_time(row, other), _memory(row, other)]
