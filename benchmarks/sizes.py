@@ -1,7 +1,7 @@
 """Which cases there are at each scale of work.
 
     smoke     seconds each  every problem, as small as it gets: does it run?
-    quick     5 minutes     a few problems, small: what CI and ``make report`` run
+    quick     8 minutes     a few problems, small: what ``make report`` runs
     standard  an hour       every problem, most with the published network and a smaller batch
     full      a night       published batches too, the whole axis of checkpoints
 
