@@ -70,3 +70,13 @@ def assert_equal_to_rounding(
         difference = (a - b).norm().item()
         scale = torch.cat([part.flatten() for part in right]).norm().item()
         assert difference <= rounding * scale, f"gradient {place}: {difference} of {scale}"
+
+
+def assert_raises(call: Callable[[], object], kind: type[Exception], words: str) -> None:
+    """Raise unless a call does, and says so; pytest is not in these processes."""
+    try:
+        call()
+    except kind as error:
+        assert words in str(error), error  # noqa: PT017 - not pytest's own process
+    else:
+        raise AssertionError(f"no {kind.__name__} was raised")

@@ -16,6 +16,7 @@ from tests.distributed.models import (
     TIMES,
     Model,
     assert_equal_to_rounding,
+    assert_raises,
     batch_of,
     expected_gradients,
     gradients_of,
@@ -93,13 +94,13 @@ def outputs_may_differ_in_number(world: World) -> None:
     plain = symadj.solve(field, share, TIMES.to(world.device), **SYNC)
     other = symadj.solve(field, share, times, **SYNC)
     assert _ends(other) == _ends(plain)
-    _assert_raises(
+    assert_raises(
         lambda: symadj.solve(field, share, times * (1 + world.rank), **SYNC),
         InvalidInputError,
         "do not solve the same",
     )
     stepped = {"options": {"sync_steps": True, "output": "step"}}
-    _assert_raises(lambda: symadj.solve(field, share, times, **stepped), InvalidInputError, "t[0]")
+    assert_raises(lambda: symadj.solve(field, share, times, **stepped), InvalidInputError, "t[0]")
 
 
 class Failing(nn.Module):
@@ -126,10 +127,10 @@ def a_rank_that_fails_ends_the_others(world: World) -> None:
     began = time.perf_counter()
     own = (ZeroDivisionError, "on purpose") if world.is_last else (OtherProcessError, "failed on")
     field = Failing(world, "raises").to(world.device)
-    _assert_raises(lambda: symadj.solve(field, share, times, **SYNC), *own)
+    assert_raises(lambda: symadj.solve(field, share, times, **SYNC), *own)
     # Of a step that is not finite all take a smaller one, and give up together.
     field = Failing(world, "is not finite").to(world.device)
-    _assert_raises(
+    assert_raises(
         lambda: symadj.solve(field, share, times, **SYNC),
         symadj.errors.NonFiniteError,
         "just after",
@@ -137,7 +138,7 @@ def a_rank_that_fails_ends_the_others(world: World) -> None:
     limited = {"options": {"sync_steps": True, "max_num_steps": 1 if world.is_last else 100}}
     own = (symadj.errors.MaxStepsError, "max_num") if world.is_last else (OtherProcessError, "rank")
     field = Network(3).to(world.device)
-    _assert_raises(lambda: symadj.solve(field, share, times, **limited), *own)
+    assert_raises(lambda: symadj.solve(field, share, times, **limited), *own)
     # One rank sees that f draws random numbers, and begins again: so do the others.
     field = Failing(world, "draws").to(world.device)
     starts = share.clone().requires_grad_()
@@ -149,25 +150,16 @@ def a_rank_that_fails_ends_the_others(world: World) -> None:
 def what_cannot_be_is_refused(world: World) -> None:
     field, share = Network(3).to(world.device), batch_of(world)[world.rank]
     times = TIMES.to(world.device)
-    _assert_raises(
+    assert_raises(
         lambda: symadj.odeint(field, share, times[:2], event_fn=lambda t, y: y.sum() - 9, **SYNC),
         UnsupportedError,
         "event",
     )
-    _assert_raises(
+    assert_raises(
         lambda: torch.func.vmap(lambda y: symadj.odeint(field, y, times, **SYNC))(share),
         UnsupportedError,
         "torch.func",
     )
-
-
-def _assert_raises(call, kind: type[Exception], words: str) -> None:
-    try:
-        call()
-    except kind as error:
-        assert words in str(error), error  # noqa: PT017 - not pytest's own process
-    else:
-        raise AssertionError(f"no {kind.__name__} was raised")
 
 
 CHECKS = (
