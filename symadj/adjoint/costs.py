@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from symadj.adjoint.footprint import Differentiated, Footprint, footprint_of
-from symadj.adjoint.sweep import SMALL_STATE_BYTES
+from symadj.adjoint.replay import SMALL_STATE_BYTES
 from symadj.errors import InvalidInputError, UnsupportedError
 from symadj.forward.ambient import Ambient
 from symadj.forward.summation import summation_order

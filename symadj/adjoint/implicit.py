@@ -34,8 +34,34 @@ from symadj.forward.krylov import MAX_PRODUCTS, RESTART, gmres
 from symadj.tableaus import ButcherTableau
 
 
+class AdjointSlopes:
+    """What the stages of an implicit step hand on to the adjoint state, side by side.
+
+    Parameters
+    ----------
+    columns : Tensor, shape (n, s)
+        Where it is written to.
+
+    Attributes
+    ----------
+    columns : Tensor, shape (n, s)
+    each : tuple of Tensor, shape (n,)
+        ``ℓ_i``: views of the columns.
+    after : list of Tensor, shape (n, s - 1 - i)
+        ``ℓ_{i+1} .. ℓ_{s-1}``, views too.
+    """
+
+    __slots__ = ("after", "columns", "each")
+
+    def __init__(self, columns: Tensor) -> None:
+        self.columns = columns
+        self.each = columns.unbind(1)
+        self.after = [columns[:, i + 1 :] for i in range(columns.shape[1])]
+
+
 def implicit_adjoint_step(
     adjoint: StepAdjoint,
+    slopes: AdjointSlopes,
     index: int,
     h: float,
     times: Sequence[Tensor],
@@ -54,6 +80,8 @@ def implicit_adjoint_step(
     ----------
     adjoint : StepAdjoint
         Its weights are those of the step's size.
+    slopes : AdjointSlopes
+        Written to.
     index : int
         Which step this is.
     h : float
@@ -79,15 +107,15 @@ def implicit_adjoint_step(
     StageSolveError
         If the linear system cannot be solved to rounding.
     """
-    s, all_slopes = adjoint.weights.num_stages, adjoint.slopes.columns.T
+    s, all_slopes = adjoint.weights.num_stages, slopes.columns.T
     stage_states = [stages.states[i] for i in range(s)]
     coupling = adjoint.weights.rows[:s, :s].T  # h a_ji
     load = partial(_load, adjoint, h, adjoint_state, inside, handed_on)
-    stage = _Stage(adjoint, index, h)
+    stage = _Stage(adjoint, slopes, index, h)
     try:
         if adjoint.tableau.is_diagonally_implicit:
             for i in reversed(range(s)):
-                known = load(i).addmv_(adjoint.slopes.after[i], coupling[i, i + 1 :])
+                known = load(i).addmv_(slopes.after[i], coupling[i, i + 1 :])
                 stage.pull_alone(i, times[i], stage_states[i], known, coupling[i, i])
         else:
             loads = torch.stack([load(i) for i in range(s)])
@@ -135,8 +163,9 @@ def _load(
 class _Stage:
     """What is done with single stages of one step."""
 
-    def __init__(self, adjoint: StepAdjoint, index: int, h: float) -> None:
+    def __init__(self, adjoint: StepAdjoint, slopes: AdjointSlopes, index: int, h: float) -> None:
         self._adjoint = adjoint
+        self._slopes = slopes
         self._index = index
         self._h = h
 
@@ -156,7 +185,7 @@ class _Stage:
         own_weight : Tensor, shape ()
             ``h a_ii``.
         """
-        row = self._adjoint.slopes.each[i]
+        row = self._slopes.each[i]
         evaluation = self._adjoint.pullback.evaluate_flat(t, y)
         if self._adjoint.tableau.a[i][i] == 0:
             pulled = self.collect(i, evaluation, cotangent)

@@ -131,7 +131,11 @@ class Pullback:
             leaf.requires_grad_()
         if self._want_time:
             t = t.detach().requires_grad_()
-        return self._seen(Evaluation(t, leaves, self.field.evaluate(t, leaves)))
+        evaluation = Evaluation(t, leaves, self.field.evaluate(t, leaves))
+        self.num_evaluations += 1
+        if self.looks:
+            self._look(evaluation)
+        return evaluation
 
     def evaluate_flat(self, t: Tensor, y: Tensor) -> Evaluation:
         """Evaluate ``f`` as `evaluate` does, on the flat state, for what looks at it as a whole."""
@@ -139,17 +143,21 @@ class Pullback:
         t = t.detach().requires_grad_(self._want_time)
         with torch.enable_grad():
             slope = self.field(t, leaf)
-        return self._seen(Evaluation(t, (leaf,), (slope,)))
-
-    def _seen(self, evaluation: Evaluation) -> Evaluation:
-        """Count an evaluation, and look at its graph if that is due."""
+        evaluation = Evaluation(t, (leaf,), (slope,))
         self.num_evaluations += 1
-        if self._known is not None and self.looks:
-            roots = [slope.grad_fn for slope in evaluation.slopes if slope.grad_fn is not None]
-            self.looks = self._always_looks or not roots
-            for root in roots:
-                self._known.check(root, evaluation.t, *evaluation.leaves)
+        if self.looks:
+            self._look(evaluation)
         return evaluation
+
+    def _look(self, evaluation: Evaluation) -> None:
+        """Look at the graph of an evaluation for tensors that are not known."""
+        if self._known is None:
+            self.looks = False
+            return
+        roots = [slope.grad_fn for slope in evaluation.slopes if slope.grad_fn is not None]
+        self.looks = self._always_looks or not roots
+        for root in roots:
+            self._known.check(root, evaluation.t, *evaluation.leaves)
 
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
         """Return ``(∂f/∂y)ᵀ μ`` alone; the graph, of a flat state, is kept."""
@@ -199,10 +207,10 @@ class Pullback:
             (slope,) = slopes
             if not slope.requires_grad:
                 return (), ()
-            cotangent = cotangent.view(slope.shape)
+            cotangent = cotangent.view_as(slope)
             if cotangent.dtype is not slope.dtype:
                 cotangent = cotangent.to(slope.dtype)
-            return (slope,), (cotangent,)
+            return slopes, (cotangent,)
         pairs = [
             (slope, part.to(slope.dtype))
             for slope, part in zip(slopes, self.field.packing.split(cotangent), strict=True)

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from symadj.adjoint.cotangents import SlopeCotangents
 from symadj.adjoint.pullback import Evaluation, Pullback, Pulled
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.weights import Weights
@@ -65,31 +66,6 @@ class Stages(NamedTuple):
     evaluations: dict[int, Evaluation] = {}  # noqa: RUF012 - nothing is put in
 
 
-class AdjointSlopes:
-    """What the stages of one step hand on to the adjoint state, side by side.
-
-    Parameters
-    ----------
-    columns : Tensor, shape (n, s)
-        Where it is written to.
-
-    Attributes
-    ----------
-    columns : Tensor, shape (n, s)
-    each : tuple of Tensor, shape (n,)
-        ``ℓ_i``: views of the columns.
-    after : list of Tensor, shape (n, s - 1 - i)
-        ``ℓ_{i+1} .. ℓ_{s-1}``, views too.
-    """
-
-    __slots__ = ("after", "columns", "each")
-
-    def __init__(self, columns: Tensor) -> None:
-        self.columns = columns
-        self.each = columns.unbind(1)
-        self.after = [columns[:, i + 1 :] for i in range(columns.shape[1])]
-
-
 @dataclass(frozen=True, slots=True)
 class StepAdjoint:
     """What transposes the steps of one trajectory.
@@ -98,7 +74,6 @@ class StepAdjoint:
     ----------
     tableau : ButcherTableau
     weights : Weights
-    slopes : AdjointSlopes
     pullback : Pullback
     time_gradient : TimeGradient or None
         Where time's gradient is collected, if it is wanted.
@@ -106,7 +81,6 @@ class StepAdjoint:
 
     tableau: ButcherTableau
     weights: Weights
-    slopes: AdjointSlopes
     pullback: Pullback
     time_gradient: TimeGradient | None
 
@@ -135,6 +109,7 @@ class StepAdjoint:
 
 def adjoint_step(
     adjoint: StepAdjoint,
+    slopes: SlopeCotangents,
     index: int,
     h: float,
     times: Sequence[Tensor],
@@ -149,6 +124,8 @@ def adjoint_step(
     ----------
     adjoint : StepAdjoint
         Its weights are those of the step's size.
+    slopes : SlopeCotangents
+        Gathers what the stages hand on.
     index : int
         Which step this is.
     h : float
@@ -168,13 +145,12 @@ def adjoint_step(
     Tensor, shape (n,)
         ``λ_n``.
     """
-    weights, slopes, pullback = adjoint.weights, adjoint.slopes, adjoint.pullback
+    weights, pullback = adjoint.weights, adjoint.pullback
     states, evaluations = stages
+    slopes.begin(adjoint_state)
     with torch.enable_grad():  # for the evaluations: nothing else here requires a gradient
         for i in range(weights.num_stages - 1, -1, -1):
-            cotangent = torch.addmv(
-                adjoint_state, slopes.after[i], weights.a_column[i], beta=h * weights.b_numbers[i]
-            )
+            cotangent = slopes.of_stage(i)
             if inside is not None:
                 cotangent += inside.of_slope(i)
             if handed_on is not None and i == 0:
@@ -183,11 +159,7 @@ def adjoint_step(
                 pulled = pullback.pull(evaluations.pop(i), cotangent)
             else:
                 pulled = pullback(times[i], states[i], cotangent)
-            state = adjoint.collect(index, weights.c_numbers[i], h, pulled, cotangent)
-            if state is None:
-                slopes.each[i].zero_()
-            else:
-                slopes.each[i].copy_(state)
-            del pulled, state  # before the next is made
-    total = slopes.columns.sum(1).add_(adjoint_state)
+            slopes.hand_on(i, adjoint.collect(index, weights.c_numbers[i], h, pulled, cotangent))
+            del pulled  # before the next is made
+    total = slopes.end()
     return total if inside is None else total.add_(inside.cotangents.sum(0))

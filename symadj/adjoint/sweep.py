@@ -2,32 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from symadj.adjoint.compiled import CompiledSweep
-from symadj.adjoint.implicit import implicit_adjoint_step
-from symadj.adjoint.pullback import Evaluation, Pullback
+from symadj.adjoint.cotangents import Gathered, Scattered, SlopeCotangents
+from symadj.adjoint.implicit import AdjointSlopes, implicit_adjoint_step
+from symadj.adjoint.pullback import Pullback
+from symadj.adjoint.replay import Replay
 from symadj.adjoint.snapshots import KeptStates
-from symadj.adjoint.step import (
-    AdjointSlopes,
-    OutputCotangents,
-    Stages,
-    StepAdjoint,
-    adjoint_step,
-)
+from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint, adjoint_step
 from symadj.adjoint.times import TimeGradient, output_time_gradient
 from symadj.forward.carried import Replayer
 from symadj.forward.implicit import solve_stages
-from symadj.forward.slopes import SlopeColumns, SlopeRows, make_stage_slopes
 from symadj.forward.solve import Integration
 from symadj.forward.trajectory import Stats, Step, StepGrid, anchors
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
-
-SMALL_STATE_BYTES = 4096
-"""States up to this size are kept where they could be made again: that takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +111,12 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         time_gradient = TimeGradient(
             knots, cotangents, anchors(steps, has_grid=ivp.step_sizes.has_grid)
         )
-    stage_slopes = make_stage_slopes(y0, weights, weights.num_stages)
-    columns = stage_slopes.columns
-    if is_batch(cotangents):
-        columns = cotangents.new_empty(weights.num_stages, y0.numel()).T
-    slopes = AdjointSlopes(columns)
-    adjoint = StepAdjoint(ivp.tableau, weights, slopes, pullback, time_gradient)
-
+    adjoint = StepAdjoint(ivp.tableau, weights, pullback, time_gradient)
+    adjoint_state = torch.zeros_like(cotangents[0])
     explicit = ivp.tableau.is_explicit
-    transpose = adjoint_step if explicit else implicit_adjoint_step
+    replay = Replay(pullback, weights, y0, graphs)
+    gatherers = _Gatherers(weights, replay, adjoint_state)
     compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
-    adjoint_state = torch.zeros_like(y0)
     y_next, next_shares = y_end, False
     inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
     for index in reversed(range(len(steps))):
@@ -158,16 +146,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             times = clock(step.stretch)
             weights.scale(h)
         if is_replayed and explicit:
-            stages, y_next = _replay(
-                pullback,
-                weights,
-                y,
-                times,
-                stage_slopes,
-                graphs=graphs,
-                y_next=y_next,
-                want_end=pulls_end,
-            )
+            stages, y_next = replay(y, times, y_next, want_end=pulls_end)
         elif is_replayed:
             stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
         if inside is not None and pulls_end and y_next is not None:
@@ -193,9 +172,12 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             if not is_prepared:
                 times = clock(step.stretch)
                 weights.scale(h)
-            transposed = transpose(
-                adjoint, index, h, times, stages, adjoint_state, inside, handed_on
-            )
+            step_parts = (index, h, times, stages, adjoint_state, inside, handed_on)
+            if explicit:
+                gatherer = gatherers.of_step(is_replayed=is_replayed)
+                transposed = adjoint_step(adjoint, gatherer, *step_parts)
+            else:
+                transposed = implicit_adjoint_step(adjoint, gatherers.implicit, *step_parts)
         adjoint_state = transposed
         ivp.observer.tell("accept_step_adjoint", step.stretch.t0, y, h)
         inside, y_next = before, y
@@ -217,55 +199,36 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     )
 
 
-def _replay(
-    pullback: Pullback,
-    weights: Weights,
-    y: Tensor,
-    times: Sequence[Tensor],
-    slopes: SlopeColumns | SlopeRows,
-    *,
-    graphs: int,
-    y_next: Tensor | None,
-    want_end: bool,
-) -> tuple[Stages, Tensor | None]:
-    """Make the slopes of a step again, where what becomes of them will be written.
+class _Gatherers:
+    """What gathers that which the stages of a step hand on; each made when it is needed first."""
 
-    The adjoint step goes down the stages. Its ``ℓ_i`` takes the place of ``k_i``, which no stage
-    state before needs: so these are made of the slopes a second time, when they are asked for,
-    unless they are small. If more than one graph is wanted, the last stages are evaluated with
-    theirs at once.
-    """
-    num_stages, field = weights.num_stages, pullback.field
-    first_graph = num_stages - graphs if graphs > 1 else num_stages
-    needs_end = want_end and y_next is None
-    evaluations: dict[int, Evaluation] = {}
-    states = [y]
-    for i in range(num_stages):
-        stage_state = y if i == 0 else slopes.advance(y, i, i)
-        if i and y.nbytes <= SMALL_STATE_BYTES:
-            states.append(stage_state)
-        if i >= first_graph:
-            with torch.enable_grad():
-                evaluations[i] = pullback.evaluate(times[i], stage_state)
-            made = [slope.detach() for slope in evaluations[i].slopes]
-            slopes.put(i, field.packing.join(made))
-        elif i + 1 < num_stages or needs_end:
-            slopes.put(i, field(times[i], stage_state))
-    if needs_end:
-        y_next = slopes.advance(y, weights.b, num_stages)
-    is_small = len(states) == num_stages
-    return Stages(states if is_small else _StatesAgain(y, slopes), evaluations), y_next
+    def __init__(self, weights: Weights, replay: Replay, like: Tensor) -> None:
+        self._weights = weights
+        self._replay = replay
+        self._like = like
 
+    def of_step(self, *, is_replayed: bool) -> SlopeCotangents:
+        """Return what serves an explicit step."""
+        if is_replayed and self._replay.needs_slopes:
+            return self._gathered
+        return self._scattered
 
-class _StatesAgain:
-    """Stage states of a step whose slopes before each are there."""
+    @cached_property
+    def implicit(self) -> AdjointSlopes:
+        """What serves an implicit step."""
+        return AdjointSlopes(self._rows().T)
 
-    def __init__(self, y: Tensor, slopes: SlopeColumns | SlopeRows) -> None:
-        self._y = y
-        self._slopes = slopes
+    @cached_property
+    def _scattered(self) -> Scattered:
+        return Scattered(self._weights, self._like)
 
-    def __getitem__(self, i: int) -> Tensor:
-        return self._y if i == 0 else self._slopes.advance(self._y, i, i)
+    @cached_property
+    def _gathered(self) -> Gathered:
+        each = self._rows().unbind() if is_batch(self._like) else self._replay.slopes.k
+        return Gathered(self._weights, each)
+
+    def _rows(self) -> Tensor:
+        return self._like.new_empty(self._weights.num_stages, self._like.numel())
 
 
 def _output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:

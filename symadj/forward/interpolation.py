@@ -84,7 +84,7 @@ class Interpolant:
             # The ends alone determine a cubic, with less cancellation than by way of the middle.
             rise = y1 - y0
             return y0, h * f0, 3 * rise - h * (2 * f0 + f1), h * (f0 + f1) - 2 * rise
-        middle = slopes.combine(weights.middle, len(slopes.k)).add_(y0)
+        middle = slopes.combine(weights.middle).add_(y0)
         return (
             y0,
             h * f0,

@@ -9,6 +9,9 @@ from symadj.forward.summation import Order, weighted_sum
 from symadj.forward.transforms import is_transformed
 from symadj.forward.weights import Weights
 
+FEW_NUMBERS = 256
+"""Of states up to this size torch's own sum over columns is the fastest there is."""
+
 
 class SlopeColumns:
     """The slopes of one step as columns, in the layout of torchdiffeq.
@@ -17,38 +20,39 @@ class SlopeColumns:
     ----------
     k : sequence of Tensor, shape (n,)
         The slopes ``k_0 .. k_{s-1}``, then the end slope.
-    columns : Tensor, shape (n, s + 1)
-        They again, as a matrix.
     weights : Weights
         The weights of the sums.
     """
 
-    __slots__ = ("columns", "k", "weights")
+    __slots__ = ("_made", "k", "weights")
 
     def __init__(self, y: Tensor, weights: Weights, num_slopes: int) -> None:
         self.weights = weights
-        self.columns = y.new_empty(y.numel(), num_slopes)
-        self.k: Sequence[Tensor] = self.columns.unbind(1)
+        columns = y.new_empty(y.numel(), num_slopes)
+        self.k: Sequence[Tensor] = columns.unbind(1)
+        self._made = [columns[:, :count] for count in weights.counts]
 
-    def combine(self, row: int, count: int) -> Tensor:
-        """Return the sum of the first ``count`` slopes, weighted; shape (n,).
+    def combine(self, row: int) -> Tensor:
+        """Return the sum of the slopes, weighted; shape (n,).
 
         Parameters
         ----------
         row : int
-            Which row of the weights: zero from ``count`` on.
-        count : int
-            Slopes from this on may not have been made yet.
+            Which row of the weights. Slopes that it does not count may not have been made yet.
         """
-        return torch.sum(self.columns[:, :count] * self.weights.rows[row, :count], dim=-1)
+        return torch.sum(self._made[row] * self.weights.of_made[row], dim=-1)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""
         self.k[i].copy_(slope)
 
-    def advance(self, y: Tensor, row: int, count: int) -> Tensor:
+    def hold(self, i: int, slope: Tensor) -> None:
+        """Take slope ``i``, which is alive anyway."""
+        self.k[i].copy_(slope)
+
+    def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum; parameters as for `combine`."""
-        return self.combine(row, count).add_(y)
+        return self.combine(row).add_(y)
 
 
 class SlopeRows:
@@ -57,31 +61,35 @@ class SlopeRows:
     Its interface is that of `SlopeColumns`.
     """
 
-    __slots__ = ("_orders", "columns", "k", "weights")
+    __slots__ = ("_orders", "k", "weights")
 
-    def __init__(
-        self, y: Tensor, weights: Weights, num_slopes: int, orders: Sequence[Order]
-    ) -> None:
+    def __init__(self, k: list[Tensor], weights: Weights, orders: Sequence[Order]) -> None:
+        self.k = k
         self.weights = weights
         self._orders = orders
-        rows = y.new_empty(num_slopes, y.numel())
-        self.columns = rows.T
-        self.k: Sequence[Tensor] = rows.unbind()
 
-    def combine(self, row: int, count: int) -> Tensor:
+    def combine(self, row: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
         order = self._orders[row]
         if not order:
             return torch.zeros_like(self.k[0])
-        return weighted_sum(self.k, self.weights.numbers[row], order)
+        return self._sum(row, order)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""
         self.k[i].copy_(slope)
 
-    def advance(self, y: Tensor, row: int, count: int) -> Tensor:
+    def hold(self, i: int, slope: Tensor) -> None:
+        """Take slope ``i``, which is alive anyway: no place of its own is needed."""
+        self.k[i] = slope
+
+    def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""
-        return weighted_sum(self.k, self.weights.numbers[row], self._orders[row]).add_(y)
+        return self._sum(row, self._orders[row]).add_(y)
+
+    def _sum(self, row: int, order: Order) -> Tensor:
+        weights = self.weights
+        return weighted_sum(self.k, weights.scalars[row], weights.numbers[row], order)
 
 
 class SlopeList:
@@ -96,8 +104,9 @@ class SlopeList:
         self.weights = weights
         self.k: list[Tensor] = [weights.rows] * (weights.num_stages + 1)
 
-    def combine(self, row: int, count: int) -> Tensor:
-        """Return the sum of the first ``count`` slopes, weighted; shape (n,)."""
+    def combine(self, row: int) -> Tensor:
+        """Return the sum of the slopes, weighted; shape (n,)."""
+        count = self.weights.counts[row]
         return torch.sum(
             torch.stack(self.k[:count], dim=-1) * self.weights.rows[row, :count], dim=-1
         )
@@ -106,9 +115,9 @@ class SlopeList:
         """Take slope ``i``."""
         self.k[i] = slope.to(self.weights.rows.dtype)
 
-    def advance(self, y: Tensor, row: int, count: int) -> Tensor:
+    def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""
-        return y + self.combine(row, count)
+        return y + self.combine(row)
 
 
 Slopes = SlopeColumns | SlopeRows | SlopeList
@@ -121,8 +130,14 @@ def make_slopes(y: Tensor, weights: Weights) -> Slopes:
     return make_stage_slopes(y, weights, weights.num_stages + 1)
 
 
-def make_stage_slopes(y: Tensor, weights: Weights, num_slopes: int) -> SlopeColumns | SlopeRows:
-    """Return a buffer for so many slopes, the end slope last if it is to be one of them."""
-    if weights.orders is None:
+def make_stage_slopes(
+    y: Tensor, weights: Weights, num_slopes: int, *, are_held: bool = False
+) -> SlopeColumns | SlopeRows:
+    """Return a place for so many slopes, the end slope last if it is to be one of them.
+
+    Where they are to be held rather than put, it is made without memory if that is possible.
+    """
+    if weights.orders is None or y.numel() <= FEW_NUMBERS:
         return SlopeColumns(y, weights, num_slopes)
-    return SlopeRows(y, weights, num_slopes, weights.orders)
+    places = [y] * num_slopes if are_held else list(y.new_empty(num_slopes, y.numel()).unbind())
+    return SlopeRows(places, weights, weights.orders)

@@ -284,7 +284,7 @@ def _estimate_error(
         return estimate_error(ivp.field, tableau, y, start, h, slopes.k[: tableau.num_stages])
     if tableau.is_fsal:
         slopes.put(-1, ivp.field(times[-1], y1))
-    return slopes.combine(weights.error, weights.num_error_slopes)
+    return slopes.combine(weights.error)
 
 
 class _Trace:

@@ -50,7 +50,7 @@ def rk_stages(
         slopes are wanted.
     """
     for i in range(1, num_slopes if keep_state is None else slopes.weights.num_stages):
-        stage_state = slopes.advance(y, i, i)
+        stage_state = slopes.advance(y, i)
         if keep_state is not None:
             keep_state(i, stage_state)
         if i < num_slopes:
@@ -82,7 +82,7 @@ def implicit_rk_step(
         slopes.put(i, slope)
         if keep_state is not None:
             keep_state(i, stage_state)
-    return slopes.advance(y, slopes.weights.b, tableau.num_stages)
+    return slopes.advance(y, slopes.weights.b)
 
 
 def rk_step(
@@ -101,4 +101,4 @@ def rk_step(
     """
     s = slopes.weights.num_stages
     rk_stages(field, slopes, y, times, s, keep_state)
-    return slopes.advance(y, slopes.weights.b, s)
+    return slopes.advance(y, slopes.weights.b)

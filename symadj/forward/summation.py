@@ -30,14 +30,18 @@ NUM_TRIED = 1003
 """Numbers on which an order is tried; no multiple of a register's length."""
 
 
-def weighted_sum(slopes: Sequence[Tensor], weights: Sequence[float], order: Order) -> Tensor:
+def weighted_sum(
+    slopes: Sequence[Tensor], weights: Sequence[Tensor], numbers: Sequence[float], order: Order
+) -> Tensor:
     """Return ``Σ_i w_i k_i``, shape (n,), added in an order.
 
     Parameters
     ----------
     slopes : sequence of Tensor, shape (n,)
-    weights : sequence of float
-        One for each, rounded to the dtype of the slopes.
+    weights : sequence of Tensor, shape ()
+        One for each.
+    numbers : sequence of float
+        They again: each operation takes one sooner in its own form.
     order : Order
         Of those that count: at least one.
     """
@@ -46,12 +50,12 @@ def weighted_sum(slopes: Sequence[Tensor], weights: Sequence[float], order: Orde
     for group in order:
         first = group[0]
         if total is not None and len(group) == 1:
-            # Not add(alpha=...), which does not round the product; this does, times one.
-            total.addcmul_(slopes[first], one, value=weights[first])
+            # Neither add(alpha=...) nor the weight as a factor: these do not round the product.
+            total.addcmul_(slopes[first], one, value=numbers[first])
             continue
         part = torch.mul(slopes[first], weights[first])
         for i in group[1:]:
-            part.addcmul_(slopes[i], one, value=weights[i])
+            part.addcmul_(slopes[i], one, value=numbers[i])
         total = part if total is None else total.add_(part)
     if total is None:
         raise ValueError("a weighted sum needs a term: the order names none.")
@@ -112,6 +116,5 @@ def _agrees(order: Order, num_terms: int, dtype: torch.dtype) -> bool:
         for shape in ((NUM_TRIED, num_terms), (num_terms,))
     )
     wanted = (matrix * weights).sum(-1)
-    return torch.equal(
-        weighted_sum(matrix.T.contiguous().unbind(), weights.tolist(), order), wanted
-    )
+    rows = matrix.T.contiguous().unbind()
+    return torch.equal(weighted_sum(rows, weights.unbind(), weights.tolist(), order), wanted)

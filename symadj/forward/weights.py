@@ -32,15 +32,22 @@ def _table(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) ->
         return torch.tensor(padded, dtype=torch.float64).to(device, dtype)
 
 
+def _counts(tableau: ButcherTableau) -> tuple[int, ...]:
+    """How many slopes each row of the table weighs.
+
+    In the error estimate the end slope has a part only if the tableau is first same as last.
+    """
+    s = tableau.num_evaluations
+    return (*range(s), s, s + 1 if tableau.is_fsal else s, s + 1)
+
+
 @lru_cache(maxsize=64)
 def _orders(
     tableau: ButcherTableau, dtype: torch.dtype, device: torch.device
 ) -> tuple[Order, ...] | None:
     """Return the order of the sum that each row of the table weighs; None if one has none."""
-    s = tableau.num_evaluations
-    counts = (*range(s), s, s + 1 if tableau.is_fsal else s, s + 1)
     orders = []
-    for count, row in zip(counts, _table(tableau, dtype, device).tolist(), strict=True):
+    for count, row in zip(_counts(tableau), _table(tableau, dtype, device).tolist(), strict=True):
         order = summation_order(count, dtype, device) if count else ()
         if order is None:
             return None
@@ -68,37 +75,50 @@ class Weights:
     ----------
     num_stages : int
         Evaluations that belong to a step itself, ``s``: the end slope is not one of them.
-    num_error_slopes : int
-        How many slopes the error estimate reads: the end slope has a part in it only for a tableau
-        that is first same as last.
     rows : Tensor, shape (s + 3, s + 1)
         ``h a_ij``, one row for each stage; then ``h b_j``, ``h (b_j - b̂_j)``, ``h w_j(1/2)``.
+    counts : tuple of int
+        How many slopes each row weighs, from the first on.
     orders : tuple of Order, or None
         The order of the sum that each row weighs (see `summation_order`), where sums are to be made
         term by term.
+    c_numbers : tuple of float
+        ``c_j``.
+    uses : list of list of int
+        The stages whose states are made of each slope, from the last on.
+    scalars : list of tuple of Tensor, shape ()
+        ``rows``, number by number: views, which an operation takes sooner than a Python float.
     numbers : list of list of float
-        ``rows``, where there are orders.
-    b_numbers, c_numbers : tuple of float
-        ``b_j`` and ``c_j``.
-    a_column : list of Tensor, shape (s - 1 - i,)
-        ``h a_ji`` for ``j > i``.
+        ``rows`` as Python floats, where there are orders.
+    of_made : list of Tensor, shape (counts[i],)
+        The part of each row that is not zero, a view too.
+    handed_on : list of Tensor, shape (i + 1, 1)
+        1, then ``h a_ij`` for ``j < i``: the shares of ``ℓ_i`` in the adjoint state and in the
+        cotangents of the slopes before; last, with ``h b_j``, those of the adjoint state.
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
         s = tableau.num_evaluations
         self.num_stages = s
-        self.num_error_slopes = s + 1 if tableau.is_fsal else s
+        self.counts = _counts(tableau)
         self.orders: tuple[Order, ...] | None = None
         self._table = _table(tableau, y.dtype, y.device)
         if is_transformed():
             self.rows = self._table
             return
         self.orders = _orders(tableau, y.dtype, y.device)
-        self.rows = torch.empty_like(self._table)
         self.numbers: list[list[float]] = []
-        self.b_numbers = tuple(float(b) for b in tableau.b)
         self.c_numbers = tuple(float(c) for c in tableau.c)
-        self.a_column = [self.rows[i + 1 : s, i] for i in range(s)]
+        self.uses = [
+            [j for j in reversed(range(i + 1, s)) if tableau.rows[j][i] != 0] for i in range(s)
+        ]
+        after_one = self._table.new_ones(s + 3, s + 2)
+        self.rows = after_one[:, 1:]
+        self.scalars = [row.unbind() for row in self.rows.unbind()]
+        self.of_made = [
+            row[:count] for count, row in zip(self.counts, self.rows.unbind(), strict=True)
+        ]
+        self.handed_on = [after_one[i, : i + 1].unsqueeze(1) for i in range(s + 1)]
 
     @property
     def b(self) -> int:

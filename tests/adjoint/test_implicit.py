@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symadj.adjoint.implicit import implicit_adjoint_step
+from symadj.adjoint.implicit import AdjointSlopes, implicit_adjoint_step
 from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.step import AdjointSlopes, OutputCotangents, Stages, StepAdjoint
+from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint
 from symadj.adjoint.times import TimeGradient
 from symadj.errors import StageSolveError
 from symadj.forward import implicit
@@ -168,7 +168,7 @@ class Trajectory:
         slopes = AdjointSlopes(self.y0.new_empty(weights.num_stages, self.y0.numel()).T)
         hangs_on = [(n, n + 1) for n in range(len(self.solutions))]
         time_gradient = TimeGradient(self.grid, self.grid, hangs_on)
-        adjoint = StepAdjoint(self.tableau, weights, slopes, pullback, time_gradient)
+        adjoint = StepAdjoint(self.tableau, weights, pullback, time_gradient)
         adjoint_states = [adjoint_state]
         for n in reversed(range(len(self.solutions))):
             weights.scale(self.size(n))
@@ -176,6 +176,7 @@ class Trajectory:
                 row.copy_(state)  # as where stages are replayed into the rows
             adjoint_state = implicit_adjoint_step(
                 adjoint,
+                slopes,
                 n,
                 self.size(n),
                 self.times(n),

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from symadj.adjoint.cotangents import Gathered, Scattered
 from symadj.adjoint.pullback import Pullback
-from symadj.adjoint.step import AdjointSlopes, OutputCotangents, Stages, StepAdjoint, adjoint_step
+from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint, adjoint_step
 from symadj.forward.field import Field
 from symadj.forward.interpolation import dense
 from symadj.forward.weights import Weights
@@ -40,18 +41,25 @@ def plain_step(tableau, field, y, h, thetas=()):
     return y1, stages, torch.stack(outputs)
 
 
-def transposed(tableau, network, y, stages, adjoint_state, inside=None):
+def scattered(weights, y):
+    return Scattered(weights, y)
+
+
+def gathered(weights, y):
+    return Gathered(weights, y.new_empty(weights.num_stages, y.numel()).unbind())
+
+
+def transposed(tableau, network, y, stages, adjoint_state, inside=None, way=scattered):
     """Run `adjoint_step` on one step; return λ_n and the parameters' gradients."""
     field = Field(network, Packing.of(y))
     weights = Weights(tableau, y)
     weights.scale(STEP_SIZE)
     pullback = Pullback(field, tuple(network.parameters()), want_time=False)
-    slopes = AdjointSlopes(y.new_empty(weights.num_stages, y.numel()).T)
-    adjoint = StepAdjoint(tableau, weights, slopes, pullback, None)
+    adjoint = StepAdjoint(tableau, weights, pullback, None)
     times = [torch.tensor(float(c) * STEP_SIZE, dtype=y.dtype) for c in tableau.nodes]
-    result = adjoint_step(
-        adjoint, 0, STEP_SIZE, times, Stages([s.detach() for s in stages]), adjoint_state, inside
-    )
+    states = Stages([s.detach() for s in stages])
+    slopes = way(weights, y)
+    result = adjoint_step(adjoint, slopes, 0, STEP_SIZE, times, states, adjoint_state, inside)
     return result, pullback.param_gradients
 
 

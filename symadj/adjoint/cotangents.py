@@ -1,0 +1,118 @@
+"""The cotangents of a step's slopes, while what its stages hand on is gathered.
+
+With ``λ`` the adjoint state and ``μ_i`` the cotangent of the slope ``k_i``::
+
+    μ_i = h ( b_i λ_{n+1} + Σ_{j>i} a_ji ℓ_j )        λ_n = λ_{n+1} + Σ_i ℓ_i
+
+Both ways add the same terms in the same order, so that a gradient has the same bits whatever is
+kept of a step.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from symadj.forward.transforms import is_batch
+from symadj.forward.weights import Weights
+
+
+class SlopeCotangents(Protocol):
+    """The cotangents of one step's slopes, asked for from the last stage to the first."""
+
+    def begin(self, adjoint_state: Tensor) -> None:
+        """Begin a step whose end has ``λ_{n+1}``, shape (n,)."""
+
+    def of_stage(self, i: int) -> Tensor:
+        """Return ``μ_i``, shape (n,), once the stages after it have handed on theirs."""
+
+    def hand_on(self, i: int, state: Tensor | None) -> None:
+        """Take ``ℓ_i``, shape (n,), or None for zero."""
+
+    def end(self) -> Tensor:
+        """Return ``λ_n``, shape (n,)."""
+
+
+class Scattered:
+    """Adds what a stage hands on to all that it has a share in, at once.
+
+    That is one operation for each stage. It takes the memory of s + 1 states, whatever else is
+    alive.
+
+    Parameters
+    ----------
+    weights : Weights
+        Those of the step's size.
+    like : Tensor, shape (n,)
+        An adjoint state.
+    """
+
+    def __init__(self, weights: Weights, like: Tensor) -> None:
+        self._weights = weights
+        self._is_batch = is_batch(like)
+        self._rows = like.new_empty(weights.num_stages + 1, like.numel())  # λ, then each μ_i
+        self._each = self._rows.unbind()
+        self._upto = [self._rows[: i + 1] for i in range(weights.num_stages)]
+
+    def begin(self, adjoint_state: Tensor) -> None:
+        """Begin a step."""
+        shares = self._weights.handed_on[-1]
+        if self._is_batch:
+            self._rows.copy_(shares * adjoint_state)
+        else:
+            torch.mul(shares, adjoint_state, out=self._rows)
+
+    def of_stage(self, i: int) -> Tensor:
+        """Return ``μ_i``."""
+        return self._each[i + 1].clone()  # what a hook in f takes of it may outlive the step
+
+    def hand_on(self, i: int, state: Tensor | None) -> None:
+        """Take ``ℓ_i``."""
+        if state is not None:
+            self._upto[i].addcmul_(self._weights.handed_on[i], state)
+
+    def end(self) -> Tensor:
+        """Return ``λ_n``."""
+        return self._each[0].clone()
+
+
+class Gathered:
+    """Keeps what each stage hands on, and adds up a cotangent when it is asked for.
+
+    Parameters
+    ----------
+    weights : Weights
+        Those of the step's size.
+    each : sequence of Tensor, shape (n,)
+        Where ``ℓ_i`` is written to. Until then it may hold what earlier stages need.
+    """
+
+    def __init__(self, weights: Weights, each: Sequence[Tensor]) -> None:
+        self._weights = weights
+        self._each = each
+        self._adjoint_state = self._total = each[0]
+
+    def begin(self, adjoint_state: Tensor) -> None:
+        """Begin a step."""
+        self._adjoint_state, self._total = adjoint_state, adjoint_state.clone()
+
+    def of_stage(self, i: int) -> Tensor:
+        """Return ``μ_i``."""
+        scalars = self._weights.scalars
+        cotangent = torch.mul(self._adjoint_state, scalars[self._weights.b][i])
+        for j in self._weights.uses[i]:
+            cotangent.addcmul_(self._each[j], scalars[j][i])
+        return cotangent
+
+    def hand_on(self, i: int, state: Tensor | None) -> None:
+        """Take ``ℓ_i``."""
+        if state is None:
+            self._each[i].zero_()
+        else:
+            self._each[i].copy_(state)
+            self._total.add_(state)
+
+    def end(self) -> Tensor:
+        """Return ``λ_n``."""
+        return self._total
