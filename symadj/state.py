@@ -140,9 +140,11 @@ class Packing:
 
     def split(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Return the parts of a vector, or of a stack of them, in their own shapes."""
-        leading = flat.shape[:-1]
         if len(self.shapes) == 1:  # a view that may be edited in place, as one of several may not
-            return (flat.view((*leading, *self.shapes[0])),)
+            if flat.dim() == 1:
+                return (flat.view(self.shapes[0]),)
+            return (flat.view((*flat.shape[:-1], *self.shapes[0])),)
+        leading = flat.shape[:-1]
         return tuple(
             part.view((*leading, *shape))
             for part, shape in zip(torch.split(flat, self.sizes, dim=-1), self.shapes, strict=True)

@@ -15,6 +15,7 @@ from torch import nn
 import symadj
 from symadj import errors
 from symadj.adjoint.binomial import optimal_replays
+from symadj.adjoint.replay import SMALL_STATE_BYTES
 from tests.fields import Network, gradient_error
 
 T = torch.tensor([0.0, 0.31, 0.8, 1.7], dtype=torch.float64)
@@ -62,8 +63,11 @@ def same(left, right):
     ],
     ids=str,
 )
-def test_every_point_of_the_dial_gives_the_same_bits(arguments, choice):
-    field, y0 = Network(), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("num_samples", [4, 200], ids=["small", "large"])  # for what is remade
+def test_every_point_of_the_dial_gives_the_same_bits(num_samples, arguments, choice):
+    field = Network()
+    y0 = torch.randn(num_samples, 3, dtype=torch.float64, requires_grad=True)
+    assert (y0.nbytes <= SMALL_STATE_BYTES) == (num_samples == 4)
     reference, _ = gradients(field, y0, arguments)
     ours, stats = gradients(field, y0, arguments, **choice)
     assert same(ours, reference)

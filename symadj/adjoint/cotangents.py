@@ -84,14 +84,16 @@ class Gathered:
     ----------
     weights : Weights
         Those of the step's size.
-    each : sequence of Tensor, shape (n,)
-        Where ``ℓ_i`` is written to. Until then it may hold what earlier stages need.
+    places : sequence of Tensor, shape (n,), or None
+        Where ``ℓ_i`` is written to. Until then it may hold what earlier stages need. None to keep
+        what is handed on as it is, in memory that only then is taken.
     """
 
-    def __init__(self, weights: Weights, each: Sequence[Tensor]) -> None:
+    def __init__(self, weights: Weights, places: Sequence[Tensor] | None) -> None:
         self._weights = weights
-        self._each = each
-        self._adjoint_state = self._total = each[0]
+        self._places = places
+        self._handed_on: list[Tensor | None] = [None] * weights.num_stages
+        self._adjoint_state = self._total = weights.rows
 
     def begin(self, adjoint_state: Tensor) -> None:
         """Begin a step."""
@@ -102,17 +104,25 @@ class Gathered:
         scalars = self._weights.scalars
         cotangent = torch.mul(self._adjoint_state, scalars[self._weights.b][i])
         for j in self._weights.uses[i]:
-            cotangent.addcmul_(self._each[j], scalars[j][i])
+            state = self._handed_on[j]
+            if state is not None:
+                cotangent.addcmul_(state, scalars[j][i])
         return cotangent
 
     def hand_on(self, i: int, state: Tensor | None) -> None:
         """Take ``ℓ_i``."""
-        if state is None:
-            self._each[i].zero_()
-        else:
-            self._each[i].copy_(state)
+        if state is not None:
             self._total.add_(state)
+            if self._places is not None:
+                state = self._places[i].copy_(state)
+        self._handed_on[i] = state
 
     def end(self) -> Tensor:
         """Return ``λ_n``."""
-        return self._total
+        total, self._adjoint_state, self._total = (
+            self._total,
+            self._weights.rows,
+            self._weights.rows,
+        )
+        self._handed_on = [None] * self._weights.num_stages
+        return total

@@ -1,16 +1,32 @@
 """Vector-Jacobian products of the field, and the parameters' gradient that they add up to."""
 
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from symadj.adjoint.vjp import vjp
 from symadj.captured import KnownTensors
 from symadj.forward.field import Field
 from symadj.forward.implicit import state_jacobian
-from symadj.forward.transforms import is_batch
+
+
+class Root(NamedTuple):
+    """Where the graph of a slope begins, without the numbers of the slope.
+
+    Attributes
+    ----------
+    edge : GradientEdge
+    shape : torch.Size
+    dtype : torch.dtype
+    """
+
+    edge: GradientEdge
+    shape: torch.Size
+    dtype: torch.dtype
 
 
 class Evaluation(NamedTuple):
@@ -21,13 +37,13 @@ class Evaluation(NamedTuple):
     t : Tensor, shape ()
     leaves : tuple of Tensor
         The graph's leaves: the parts of the state in their shapes, or the flat state.
-    slopes : sequence of Tensor
-        What ``f`` returned, in the same form.
+    slopes : sequence of Tensor or Root
+        What ``f`` returned, in the same form; or what its graph begins with.
     """
 
     t: Tensor
     leaves: tuple[Tensor, ...]
-    slopes: Sequence[Tensor]
+    slopes: Sequence[Tensor | Root]
 
 
 class Pulled(NamedTuple):
@@ -67,6 +83,8 @@ class Pullback:
         Whether gradients with respect to time are wanted.
     is_complete : bool
         Whether ``params`` are to be all that ``f`` reads, so that another one is an error.
+    are_batches : bool
+        Whether each cotangent is a batch of them, by ``torch.func.vmap``.
 
     Attributes
     ----------
@@ -92,6 +110,7 @@ class Pullback:
         want_time: bool,
         num_required: int | None = None,
         is_complete: bool = False,
+        are_batches: bool = False,
     ) -> None:
         self.field = field
         self._params = tuple(params)
@@ -100,6 +119,8 @@ class Pullback:
             torch.zeros_like(param) if num_required is None or place < num_required else None
             for place, param in enumerate(params)
         ]
+        self._are_batches = are_batches
+        self._adds_all = bool(params) and (num_required is None or num_required >= len(params))
         self._known = KnownTensors(params) if is_complete else None
         # A module shows most of what it reads, and is looked at once a step; a function always.
         self.looks = self._always_looks = not isinstance(field.func, nn.Module)
@@ -154,14 +175,30 @@ class Pullback:
         if self._known is None:
             self.looks = False
             return
-        roots = [slope.grad_fn for slope in evaluation.slopes if slope.grad_fn is not None]
+        slopes = [slope for slope in evaluation.slopes if isinstance(slope, Tensor)]
+        roots = [slope.grad_fn for slope in slopes if slope.grad_fn is not None]
         self.looks = self._always_looks or not roots
         for root in roots:
             self._known.check(root, evaluation.t, *evaluation.leaves)
 
+    def slope_of(self, evaluation: Evaluation) -> Tensor:
+        """Return the slope, shape (n,), cut from its graph."""
+        whole = [slope.detach() for slope in evaluation.slopes if isinstance(slope, Tensor)]
+        return self.field.packing.join(whole)
+
+    def without_slopes(self, evaluation: Evaluation) -> Evaluation:
+        """Return an evaluation that keeps its graph alive, but no slope that the graph does not.
+
+        Unless time's gradient is wanted, which needs the slopes.
+        """
+        if self._want_time:
+            return evaluation
+        t, leaves, slopes = evaluation
+        return Evaluation(t, leaves, [_root(slope) for slope in slopes])
+
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
         """Return ``(∂f/∂y)ᵀ μ`` alone; the graph, of a flat state, is kept."""
-        (slope,) = evaluation.slopes
+        slope = _only_slope(evaluation)
         if not slope.requires_grad:
             return None
         self.num_calls += 1
@@ -176,7 +213,7 @@ class Pullback:
 
     def jacobian(self, evaluation: Evaluation) -> Tensor:
         """Return ∂f/∂y as `state_jacobian` does, row by row; the graph is kept."""
-        (leaf,), (slope,) = evaluation.leaves, evaluation.slopes
+        (leaf,), slope = evaluation.leaves, _only_slope(evaluation)
         jacobian = state_jacobian(slope, leaf)
         self.num_calls += len(jacobian)
         return jacobian
@@ -187,7 +224,7 @@ class Pullback:
         t, leaves, slopes = evaluation
         flat = time = None
         if self._want_time:
-            flat = self.field.packing.join([slope.detach() for slope in slopes])
+            flat = self.slope_of(evaluation)
         outputs, cotangents = self._differentiable(slopes, cotangent)
         if not outputs:
             return Pulled(None, None, flat)
@@ -195,29 +232,35 @@ class Pullback:
             time, *gradients = vjp(outputs, cotangents, (t, *self._params, *leaves))
         else:
             gradients = list(vjp(outputs, cotangents, (*self._params, *leaves)))
-        parts = gradients[-len(leaves) :]
-        self._accumulate(gradients, is_batch(cotangent))
+        num_params = len(self._params)
+        parts = gradients[num_params:]
+        del gradients[num_params:]
+        if self._adds_all and not self._are_batches and NoneType not in map(type, gradients):
+            torch._foreach_add_(self.param_gradients, gradients)  # type: ignore[arg-type]
+        else:
+            self._accumulate(gradients)
         return Pulled(_joined(parts, leaves), time, flat)
 
     def _differentiable(
-        self, slopes: Sequence[Tensor], cotangent: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        self, slopes: Sequence[Tensor | Root], cotangent: Tensor
+    ) -> tuple[tuple[Tensor | GradientEdge, ...], tuple[Tensor, ...]]:
         """Return those slopes through which a gradient flows, and their cotangents."""
         if len(slopes) == 1:
-            (slope,) = slopes
-            if not slope.requires_grad:
-                return (), ()
-            cotangent = cotangent.view_as(slope)
-            if cotangent.dtype is not slope.dtype:
-                cotangent = cotangent.to(slope.dtype)
-            return slopes, (cotangent,)
-        pairs = [
-            (slope, part.to(slope.dtype))
-            for slope, part in zip(slopes, self.field.packing.split(cotangent), strict=True)
-            if slope.requires_grad
-        ]
-        outputs, cotangents = zip(*pairs, strict=True) if pairs else ((), ())
-        return outputs, cotangents
+            parts: Sequence[Tensor] = (cotangent,)
+        else:
+            parts = self.field.packing.split(cotangent)
+        outputs: list[Tensor | GradientEdge] = []
+        cotangents = []
+        for slope, part in zip(slopes, parts, strict=True):
+            if isinstance(slope, Root):
+                outputs.append(slope.edge)
+            elif slope.requires_grad:
+                outputs.append(slope)
+            else:
+                continue
+            shaped = part.view(slope.shape)
+            cotangents.append(shaped if shaped.dtype is slope.dtype else shaped.to(slope.dtype))
+        return tuple(outputs), tuple(cotangents)
 
     def count(self, num_stages: int) -> None:
         """Count stages that were evaluated and pulled back by other means than `pull`."""
@@ -225,22 +268,36 @@ class Pullback:
         self.num_evaluations += num_stages
         self.num_calls += num_stages
 
-    def _accumulate(self, gradients: Sequence[Tensor | None], are_batches: bool) -> None:
-        """Add what comes first among the gradients, one for each parameter, to the totals."""
+    def _accumulate(self, gradients: Sequence[Tensor | None]) -> None:
+        """Add gradients, one for each parameter, to the totals: where some are None."""
         totals, contributions = [], []
-        for place, total in enumerate(self.param_gradients):
-            gradient = gradients[place]
+        for place, (total, gradient) in enumerate(
+            zip(self.param_gradients, gradients, strict=True)
+        ):
             if gradient is None:
                 continue
             if total is None:
                 self.param_gradients[place] = gradient.clone()  # it may be f's own cotangent
-            elif are_batches:  # not in place, into a total that is no batch
+            elif self._are_batches:  # not in place, into a total that is no batch
                 self.param_gradients[place] = total + gradient
             else:
                 totals.append(total)
                 contributions.append(gradient)
         if totals:
             torch._foreach_add_(totals, contributions)
+
+
+def _root(slope: Tensor | Root) -> Tensor | Root:
+    if isinstance(slope, Root) or not slope.requires_grad:
+        return slope
+    return Root(get_gradient_edge(slope), slope.shape, slope.dtype)
+
+
+def _only_slope(evaluation: Evaluation) -> Tensor:
+    (slope,) = evaluation.slopes
+    if isinstance(slope, Root):
+        raise TypeError("the slope itself is needed, and was given up")
+    return slope
 
 
 def _joined(parts: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor | None:

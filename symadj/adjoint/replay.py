@@ -35,6 +35,8 @@ class Replay:
     ----------
     needs_slopes : bool
         Whether the slopes are needed until their stage is transposed.
+    has_all_graphs : bool
+        Whether all graphs of a step are alive at once.
     """
 
     def __init__(self, pullback: Pullback, weights: Weights, like: Tensor, graphs: int) -> None:
@@ -44,6 +46,7 @@ class Replay:
         self._first_graph = weights.num_stages - graphs if graphs > 1 else weights.num_stages
         self._keeps_states = like.nbytes <= SMALL_STATE_BYTES
         self.needs_slopes = self._first_graph > 0 and not self._keeps_states
+        self.has_all_graphs = self._first_graph <= 0
         self._slopes: SlopeColumns | SlopeRows | None = None
 
     @property
@@ -54,7 +57,7 @@ class Replay:
                 self._like,
                 self._weights,
                 self._weights.num_stages,
-                are_held=self._first_graph <= 0,
+                are_held=self.has_all_graphs,
             )
         return self._slopes
 
@@ -83,9 +86,10 @@ class Replay:
             stage_state = slopes.advance(y, i) if i else y
             if i >= self._first_graph:
                 with torch.enable_grad():
-                    evaluations[i] = self._pullback.evaluate(times[i], stage_state)
-                made = [slope.detach() for slope in evaluations[i].slopes]
-                slopes.hold(i, field.packing.join(made))
+                    evaluation = self._pullback.evaluate(times[i], stage_state)
+                slopes.hold(i, self._pullback.slope_of(evaluation))
+                evaluations[i] = self._pullback.without_slopes(evaluation)
+                del evaluation
                 continue
             if self._keeps_states:
                 states.append(stage_state)
@@ -93,6 +97,8 @@ class Replay:
                 slopes.put(i, field(times[i], stage_state))
         if needs_end:
             y_next = slopes.advance(y, self._weights.b)
+        if self.has_all_graphs:
+            self._slopes = None  # what is held in it
         return Stages(_StatesAgain(y, slopes) if self.needs_slopes else states, evaluations), y_next
 
 

@@ -105,6 +105,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         want_time=knots is not None,
         num_required=num_required,
         is_complete=is_complete,
+        are_batches=is_batch(cotangents),
     )
     time_gradient = None
     if knots is not None:
@@ -210,7 +211,9 @@ class _Gatherers:
     def of_step(self, *, is_replayed: bool) -> SlopeCotangents:
         """Return what serves an explicit step."""
         if is_replayed and self._replay.needs_slopes:
-            return self._gathered
+            return self._in_place_of_slopes
+        if is_replayed and self._replay.has_all_graphs:
+            return self._as_graphs_go
         return self._scattered
 
     @cached_property
@@ -223,9 +226,13 @@ class _Gatherers:
         return Scattered(self._weights, self._like)
 
     @cached_property
-    def _gathered(self) -> Gathered:
-        each = self._rows().unbind() if is_batch(self._like) else self._replay.slopes.k
-        return Gathered(self._weights, each)
+    def _in_place_of_slopes(self) -> Gathered:
+        places = self._rows().unbind() if is_batch(self._like) else self._replay.slopes.k
+        return Gathered(self._weights, places)
+
+    @cached_property
+    def _as_graphs_go(self) -> Gathered:
+        return Gathered(self._weights, None)
 
     def _rows(self) -> Tensor:
         return self._like.new_empty(self._weights.num_stages, self._like.numel())

@@ -6,18 +6,22 @@ arguments; and these have been looked at already.
 
 from torch import Tensor
 from torch.autograd import Variable
+from torch.autograd.graph import GradientEdge
 
 _engine = Variable._execution_engine
 
 
 def vjp(
-    outputs: tuple[Tensor, ...], cotangents: tuple[Tensor, ...], inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor | GradientEdge, ...],
+    cotangents: tuple[Tensor, ...],
+    inputs: tuple[Tensor, ...],
 ) -> tuple[Tensor | None, ...]:
     """Pull cotangents of outputs back to the inputs, and free the graph.
 
     Parameters
     ----------
-    outputs, cotangents : tuple of Tensor
+    outputs : tuple of Tensor or GradientEdge
+    cotangents : tuple of Tensor
         Each cotangent of the shape and dtype of its output; every output requires a gradient.
     inputs : tuple of Tensor
         Each requires a gradient.

@@ -2,7 +2,7 @@
 
 import math
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -86,15 +86,8 @@ class Weights:
         ``c_j``.
     uses : list of list of int
         The stages whose states are made of each slope, from the last on.
-    scalars : list of tuple of Tensor, shape ()
-        ``rows``, number by number: views, which an operation takes sooner than a Python float.
     numbers : list of list of float
         ``rows`` as Python floats, where there are orders.
-    of_made : list of Tensor, shape (counts[i],)
-        The part of each row that is not zero, a view too.
-    handed_on : list of Tensor, shape (i + 1, 1)
-        1, then ``h a_ij`` for ``j < i``: the shares of ``ℓ_i`` in the adjoint state and in the
-        cotangents of the slopes before; last, with ``h b_j``, those of the adjoint state.
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
@@ -107,18 +100,34 @@ class Weights:
             self.rows = self._table
             return
         self.orders = _orders(tableau, y.dtype, y.device)
+        self._h: float | None = None
         self.numbers: list[list[float]] = []
         self.c_numbers = tuple(float(c) for c in tableau.c)
         self.uses = [
             [j for j in reversed(range(i + 1, s)) if tableau.rows[j][i] != 0] for i in range(s)
         ]
-        after_one = self._table.new_ones(s + 3, s + 2)
-        self.rows = after_one[:, 1:]
-        self.scalars = [row.unbind() for row in self.rows.unbind()]
-        self.of_made = [
-            row[:count] for count, row in zip(self.counts, self.rows.unbind(), strict=True)
-        ]
-        self.handed_on = [after_one[i, : i + 1].unsqueeze(1) for i in range(s + 1)]
+        self._after_one = self._table.new_ones(s + 3, s + 2)
+        self.rows = self._after_one[:, 1:]
+
+    @cached_property
+    def of_made(self) -> list[Tensor]:
+        """The part of each row that is not zero, shape (counts[i],): a view."""
+        rows = self.rows.unbind()
+        return [row[:count] for count, row in zip(self.counts, rows, strict=True)]
+
+    @cached_property
+    def scalars(self) -> list[tuple[Tensor, ...]]:
+        """They again, number by number: an operation takes these sooner than a Python float."""
+        return [row.unbind() for row in self.of_made]
+
+    @cached_property
+    def handed_on(self) -> list[Tensor]:
+        """1, then ``h a_ij`` for ``j < i``, shape (i + 1, 1): the shares of ``ℓ_i``.
+
+        They are those in the adjoint state and in the cotangents of the slopes before. Last, with
+        ``h b_j``, come those of the adjoint state itself.
+        """
+        return [self._after_one[i, : i + 1].unsqueeze(1) for i in range(self.num_stages + 1)]
 
     @property
     def b(self) -> int:
@@ -139,7 +148,8 @@ class Weights:
         """Take another step size; a tensor, or any under a transform, leaves `rows` alone new."""
         if isinstance(h, Tensor) or is_transformed():
             self.rows = self._table * h
-        else:
+        elif h != self._h:
+            self._h = h
             torch.mul(self._table, h, out=self.rows)
             if self.orders is not None:
                 self.numbers = self.rows.tolist()
