@@ -5,6 +5,8 @@
 time; `odeint_adjoint` and `odeint_symplectic_adjoint` take what their namesakes take.
 """
 
+from importlib import metadata as _metadata
+
 from symadj.compat import odeint_adjoint, odeint_event, odeint_symplectic_adjoint
 from symadj.dense import DenseOutput, odeint_dense
 from symadj.errors import SymadjError
@@ -23,3 +25,8 @@ __all__ = [
     "odeint_symplectic_adjoint",
     "solve",
 ]
+
+try:
+    __version__ = _metadata.version("symadj")
+except _metadata.PackageNotFoundError:  # a copy that is not installed: a node of a cluster has one
+    __version__ = "0.0.0"

@@ -26,6 +26,11 @@ from symadj.forward.compiled import graphs_of
 from tests.fields import Flow, HamiltonianNetwork, Network, gradient_error
 from tests.oracle import outputs_along
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch._dynamo.config, "side_effect_replay_policy"),
+    reason="compiled steps need torch 2.13 or later",
+)
+
 DTYPE = torch.float64
 TRACED = {"compile": "eager"}
 
