@@ -1,5 +1,7 @@
 # One target a chore; each sets up what it needs. `make help` lists them.
 PYTHON ?= python3.11
+# A CPU build where one is to be had, and gigabytes of CUDA elsewhere; symadj itself takes any from 2.11.
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 SIZE ?= quick
@@ -10,9 +12,10 @@ SECONDS ?= 300
 RANGE ?= NEW
 COMPARISON := .asv/compare/latest
 RESULTS := .asv/results
+DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve test check smoke clean training compare compare-exact proof proof-short history merge
+.PHONY: help install report benchmark site serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge changelog dist package
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,9 +23,12 @@ help: ## List the targets
 $(VENV)/installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11, or name another by make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77"
-	# The CPU pin first, so that nothing else chooses a torch (and gigabytes of CUDA) of its own.
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	# torch first, so that nothing else chooses one (and gigabytes of CUDA) of its own.
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	# What builds, since nothing is built in isolation: comparisons build commits without a network.
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/build-requires.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,report,test]"
 	touch $@
 
@@ -45,15 +51,25 @@ site: $(VENV)/installed ## Build the report from the results there are
 serve: $(VENV)/installed ## Show the report on this machine, built again whenever the results change
 	$(BIN)/python -m reports serve --output $(SITE)
 
-test: check ## Check everything: lint, types, import contract, tests and doctests
+test: check ## Check everything: what check does, then tests and doctests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check: $(VENV)/installed ## Lint, format, types, import contract, spelling, schemas: what a commit is held to
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+format: $(VENV)/installed ## Mend what the linter and the formatter can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+hooks: $(VENV)/installed ## Hold every commit here to the same checks
+	$(BIN)/pre-commit install
+
+coverage: $(VENV)/installed ## Run all tests; list the lines that none reaches; fails below 95 % of the library's
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include="benchmarks/*,reports/*"
+	$(BIN)/coverage report --include="symadj/*" --fail-under=95
 
 smoke: $(VENV)/installed ## Run every case and training at its smallest size, and build the report
 	$(MAKE) --no-print-directory benchmark SIZE=smoke
@@ -63,7 +79,7 @@ smoke: $(VENV)/installed ## Run every case and training at its smallest size, an
 	$(MAKE) --no-print-directory site
 
 # Both write the table for a pull request, and the page, whatever the verdict.
-compare: $(VENV)/installed ## Compare two versions, BASE=v0.1 HEAD=HEAD; exits 1 if something is worse
+compare: $(VENV)/installed ## Compare two versions, BASE=v0.1.0 HEAD=HEAD; exits 1 if something is worse
 	$(BIN)/python -m benchmarks compare "$(BASE)" "$(HEAD)" --seconds $(SECONDS) \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md
 
@@ -77,12 +93,23 @@ proof: $(VENV)/installed ## Plant faults, and see which of them a comparison fin
 proof-short: $(VENV)/installed ## Plant each exact fault once: a minute
 	$(BIN)/python -m benchmarks.compare.proof --short
 
-history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1..main or all since the last, in asv's environments
+history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1.0..main or all since the last, in asv's environments
 	$(BIN)/asv machine --yes
 	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --skip-existing-successful "$(RANGE)"
 
 merge: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
 	$(BIN)/python -m benchmarks merge-results $(FROM) --into $(RESULTS)
 
+changelog: $(VENV)/installed ## Write the notes in changes/ into CHANGELOG.md, VERSION=0.2.0
+	$(BIN)/towncrier build --yes --version "$(VERSION)"
+
+dist: $(VENV)/installed ## Build the wheel and the source archive, and look at what is in them
+	rm -rf $(DIST)
+	$(BIN)/python -m build --no-isolation --outdir $(DIST)
+	SYMADJ_DIST=$(DIST) $(BIN)/python -m pytest tests/packaging -q
+
+package: dist ## Likewise, and test the wheel in a clean environment, with the source tree out of reach
+	.ci/test-wheel $(PYTHON) "$(TORCH)" $(DIST)/symadj-*.whl
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .asv .journal .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(DIST) build .coverage .asv .journal .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,7 +2,7 @@
 
 A side is named by
 
-- a commit, tag or branch of this repository, ``v0.1``;
+- a commit, tag or branch of this repository, ``v0.1.0``;
 - ``.``, the working tree as it is;
 - a release of a package, ``torchdiffeq==0.2.4``;
 - a folder of packages, ``path/to/folder``, as it is.
