@@ -33,7 +33,7 @@ def test_what_a_step_names_exists(step):
     for script in re.findall(r"(?:^|\s)(\.[a-z]+/[a-z]+)$", commands, re.MULTILINE):
         assert (ROOT / script).is_file()
     assert ("uses" in step) != ("run" in step)
-    assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1"))
+    assert re.fullmatch(r"[\w-]+/[\w-]+@(release/)?v\d+", step.get("uses", "a/b@v1"))
 
 
 @pytest.mark.parametrize("step", list(steps()))
