@@ -171,19 +171,17 @@ def candidates(in_reach: Iterable[Tensor], params: Iterable[Tensor]) -> tuple[Te
     known = {id(param) for param in params}
     others = [tensor for tensor in in_reach if id(tensor) not in known]
     leaves = [tensor for tensor in others if tensor.grad_fn is None]
-    computed = [tensor for tensor in (*params, *others) if tensor.grad_fn is not None]
+    computed = [(x, root) for x in (*params, *others) if (root := x.grad_fn) is not None]
     if not computed:
         return tuple(leaves)
     sources: set[int] = set()
     chosen = []
-    for tensor in computed:
-        if tensor.grad_fn is None:
-            continue
-        history = set(walk(tensor.grad_fn)) - {tensor.grad_fn}
+    for tensor, root in computed:
+        history = set(walk(root)) - {root}
         behind = {id(getattr(node, "variable", None)) for node in history}
         sources |= behind
         is_alone = not behind & {id(other) for other in (*params, *leaves)}
-        is_alone &= not any(other.grad_fn in history for other in computed if other is not tensor)
+        is_alone &= not any(other in history for _, other in computed)
         if id(tensor) not in known and is_alone:
             chosen.append(tensor)
     return (*(leaf for leaf in leaves if id(leaf) not in sources), *chosen)
