@@ -4,6 +4,7 @@ SYMADJ_DIST names a folder with the archives to look at; without it they are bui
 """
 
 import email
+import importlib
 import os
 import shutil
 import subprocess
@@ -138,8 +139,14 @@ def test_a_copy_without_git_builds(tagged, tmp_path, is_archive, version):
 
 
 def test_the_library_knows_its_version():
-    try:
-        installed = metadata.version("symadj")
-    except metadata.PackageNotFoundError:
-        installed = "0.0.0"
-    assert symadj.__version__ == installed
+    assert symadj.__version__ == metadata.version("symadj")
+
+
+def test_a_copy_that_is_not_installed_can_be_imported(monkeypatch):
+    def nowhere(name):
+        raise metadata.PackageNotFoundError(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "version", nowhere)
+        assert importlib.reload(symadj).__version__ == "0.0.0"
+    importlib.reload(symadj)
