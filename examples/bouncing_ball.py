@@ -5,13 +5,14 @@ gradient, through all bounces before it. First that gradient is compared with th
 is for a ball without drag; then two constants of a ball with drag, for which there is no formula,
 are fitted to the times of eight bounces. The times are synthetic, with noise of 1 ms.
 
-It takes about 10 seconds. One should see both gradients agree to eight digits or more, the loss fall
-to what the noise leaves, and bounces predicted that were not heard.
+It takes about 10 seconds. One should see both gradients agree to eight digits or more, the loss
+fall to what the noise leaves, and bounces predicted that were not heard.
 
     python examples/bouncing_ball.py [--output picture.png] [--quick]
 """
 
 import argparse
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -34,7 +35,7 @@ class Ball(nn.Module):
         self.drag = drag
 
     def forward(self, t, state):
-        height, velocity = state
+        _, velocity = state
         gravity, _ = self.logs.exp()
         return velocity, -gravity - self.drag * velocity * velocity.abs()
 
@@ -78,7 +79,7 @@ def curve(ball, num_bounces):
     """Return times and heights, to draw."""
     with torch.no_grad():
         flights, times, heights = ball.flights(num_bounces), [], []
-        for (start, state), (end, _) in zip(flights[:-1], flights[1:], strict=True):
+        for (start, state), (end, _) in pairwise(flights):
             times.append(torch.linspace(start.item(), end.item(), 30, dtype=torch.float64))
             heights.append(odeint(ball, state, times[-1])[0])
         return torch.cat(times), torch.cat(heights)
