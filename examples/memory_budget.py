@@ -112,8 +112,10 @@ def draw(output, runs):
         width = 9 if plan is None else 2
         right.plot(losses, color="0.8" if plan is None else point.get_color(), linewidth=width)
     left.set(xscale="log", xlabel="peak memory of an iteration [MiB] (dotted: the budget)")
-    left.set(ylabel="time of an iteration [CPU ms]", ylim=(0, None))
-    left.legend(loc="upper right", fontsize="small")
+    left.minorticks_off()
+    left.set_xticks([2, 4, 8, 16, 32], labels=[2, 4, 8, 16, 32])
+    left.set(ylabel="time of an iteration [CPU ms]", ylim=(0, 1.5 * left.get_ylim()[1]))
+    left.legend(loc="upper right", fontsize="small", framealpha=1)
     right.set(xlabel="iteration", ylabel="cross-entropy [nats]", title="all losses, one on another")
     figure.tight_layout()
     figure.savefig(output, dpi=100)
