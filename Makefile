@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIZE ?= quick
 SITE := reports/site
+DOCS := docs-site
 BASE ?= main
 HEAD ?= .
 SECONDS ?= 300
@@ -15,7 +16,7 @@ RESULTS := .asv/results
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge changelog dist package
+.PHONY: help install report benchmark site serve docs docs-serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge changelog dist package
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,7 +30,7 @@ $(VENV)/installed: pyproject.toml
 	# What builds, since nothing is built in isolation: comparisons build commits without a network.
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/build-requires.txt
-	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,report,test]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,docs,report,test]"
 	touch $@
 
 install: $(VENV)/installed ## Make .venv and install everything into it
@@ -50,6 +51,13 @@ site: $(VENV)/installed ## Build the report from the results there are
 
 serve: $(VENV)/installed ## Show the report on this machine, built again whenever the results change
 	$(BIN)/python -m reports serve --output $(SITE)
+
+docs: $(VENV)/installed ## Build the documentation, strict and without a network, into docs-site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(DOCS)
+	@echo "documentation: $(DOCS)/index.html"
+
+docs-serve: $(VENV)/installed ## Show the documentation at 127.0.0.1:8000, built again when it is edited
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 test: check ## Check everything: what check does, then tests and doctests
 	$(BIN)/python -m pytest
@@ -113,4 +121,4 @@ package: dist ## Likewise, and test the wheel in a clean environment, with the s
 	.ci/test-wheel $(PYTHON) "$(TORCH)" $(DIST)/symadj-*.whl
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(DIST) build .coverage .asv .journal .benchmarks $(SITE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(DIST) build .coverage .asv .journal .benchmarks $(SITE) $(DOCS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -13,14 +13,19 @@ from .runner import merging as merge
 from .training import command as train
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (run, merge, train, export):
         command.add_parser(commands)
     add_parsers(commands)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    given = make_parser().parse_args(arguments)
     status: int = given.command(given)
     return status
 

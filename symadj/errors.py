@@ -1,6 +1,6 @@
 """Everything symadj raises, under one base class.
 
-::
+The tree:
 
     SymadjError
     ├── InvalidInputError (ValueError)       the call cannot be carried out as written
