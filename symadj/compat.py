@@ -42,7 +42,13 @@ def odeint_adjoint(
 
     Returns
     -------
-    As `symadj.odeint`.
+    Tensor, structure of Tensor, or pair of a time and such
+        As `symadj.odeint`: shape (T, *shape).
+
+    Raises
+    ------
+    SymadjError
+        See `symadj.errors`.
     """
     unused = {
         "adjoint_rtol": adjoint_rtol,
@@ -99,7 +105,13 @@ def odeint_symplectic_adjoint(
 
     Returns
     -------
-    As `symadj.odeint`.
+    Tensor, structure of Tensor, or pair of a time and such
+        As `symadj.odeint`: shape (T, *shape).
+
+    Raises
+    ------
+    SymadjError
+        See `symadj.errors`.
     """
     method = SYMPLECTIC_ADJOINT_NAMES.get(method or "dopri5", method)
     if tableau_named(method).is_adaptive:

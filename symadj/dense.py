@@ -31,6 +31,7 @@ class DenseOutput:
     t0, t1 : float
         Where it begins, and where it ends: at the end of the last step.
     stats : Stats
+        What the solve cost; the backward part is that of the latest backward pass.
     plan : Plan or None
         How it stays within ``memory_budget``. What the calls of this object take is not in it.
     """

@@ -86,7 +86,9 @@ def odeint(
         Relative and absolute tolerance of an adaptive method.
     method : str, optional
         ``"dopri5"`` unless given. Adaptive: adaptive_heun, fehlberg2, bosh3, dopri5, tsit5, dopri8.
-        Fixed steps: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule), rk4_classic.
+        Fixed steps: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule), rk4_classic. Implicit, for
+        stiff problems: trbdf2, radauIIA5 (adaptive), implicit_euler, implicit_midpoint, trapezoid,
+        sdirk2, radauIIA3, gl4, gl6 (fixed steps).
     options : mapping, optional
         Adaptive methods: ``first_step``, ``min_step``, ``max_step``, ``safety``, ``ifactor``,
         ``dfactor``, ``max_num_steps``, ``norm``, ``step_t`` (times at which a step ends),
@@ -115,6 +117,9 @@ def odeint(
         Where states are kept: on their device; in pinned memory of the host, for a solve on CUDA;
         or in a file without a name, in the folder for temporary files or in another, of which
         nothing remains whatever happens.
+    memory_budget : int or str, optional
+        A limit on memory, in bytes or as ``"2GiB"``: the fastest of the ways that ``checkpoints``
+        and ``graphs`` offer, within the limit, is taken. See Notes for what is counted.
 
     Returns
     -------
@@ -208,6 +213,12 @@ def solve(
     Returns
     -------
     Solution
+        Outputs, times, steps, what they cost, and the plan.
+
+    Raises
+    ------
+    SymadjError
+        See `symadj.errors`.
 
     Examples
     --------
