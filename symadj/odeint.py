@@ -82,8 +82,10 @@ def odeint(
     args : tuple
         What ``func`` is given beside time and state: tensors, or anything that holds them in
         tuples, lists and dicts. They get a gradient, also if they were computed before.
-    rtol, atol : float, Tensor, or a structure of them like that of a nested state
-        Relative and absolute tolerance of an adaptive method.
+    rtol : float, Tensor, or a structure of them like that of a nested state
+        Relative tolerance of an adaptive method.
+    atol : float, Tensor, or a structure of them like that of a nested state
+        Absolute tolerance, in the units of the state.
     method : str, optional
         ``"dopri5"`` unless given. Adaptive: adaptive_heun, fehlberg2, bosh3, dopri5, tsit5, dopri8.
         Fixed steps: euler, midpoint, heun2, heun3, rk4 (the 3/8 rule), rk4_classic. Implicit, for
@@ -109,14 +111,14 @@ def odeint(
     adjoint_params : iterable of Tensor, optional
         What gets a gradient beside ``y0``, ``t`` and ``args``. Unless given: the parameters of
         ``func``, if it is a module, and every tensor that it is seen to read or its code refers to.
-    checkpoints : None, "stages" or int
-        What is kept for the backward pass: every accepted state; or every stage state too, which is
-        faster and takes s times the memory; or at most so many states at once, that at the start
-        among them, from which the others are made again.
-    offload : None, "host", "disk" or path
-        Where states are kept: on their device; in pinned memory of the host, for a solve on CUDA;
-        or in a file without a name, in the folder for temporary files or in another, of which
-        nothing remains whatever happens.
+    checkpoints : str or int, optional
+        What is kept for the backward pass: every accepted state, unless given; ``"stages"``: every
+        stage state too, which is faster and takes s times the memory; a number: at most so many
+        states at once, that at the start among them, from which the others are made again.
+    offload : str or path, optional
+        Where states are kept: on their device, unless given; ``"host"``: in pinned memory of the
+        host, for a solve on CUDA; ``"disk"``, or a folder: in a file without a name, in the folder
+        for temporary files or in that one, of which nothing remains whatever happens.
     memory_budget : int or str, optional
         A limit on memory, in bytes or as ``"2GiB"``: the fastest of the ways that ``checkpoints``
         and ``graphs`` offer, within the limit, is taken. See Notes for what is counted.
