@@ -46,7 +46,7 @@ STAGES = {
     "rk4_classic": 4,
     "dopri5": 6,
     "tsit5": 6,
-    "dopri8": 12,
+    "dopri8": 13,
 }
 _WORD = 4  # bytes of a float32
 BUDGETS = (2.0**29, 2.0**31, 2.0**33, 24 * 2.0**30)

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.__main__ import make_parser as benchmarks_parser
 from reports.__main__ import make_parser as reports_parser
+from symadj import odeint
+from symadj.tableaus import TABLEAUS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -118,3 +120,9 @@ def test_pictures_and_links_of_the_readme_are_there():
     near = [link for link in links if "//" not in link]
     assert near
     assert [link for link in near if not (ROOT / link).exists()] == []
+
+
+def test_every_method_is_named_where_users_look():
+    (listed,) = re.findall(r"\[start:methods] -->(.*?)<!--", text_of(README), flags=re.DOTALL)
+    assert set(TABLEAUS) <= set(re.findall(r"`(\w+)`", listed))
+    assert set(TABLEAUS) <= set(re.findall(r"\w+", odeint.__doc__ or ""))

@@ -7,6 +7,7 @@ import pytest
 
 from reports.choose import (
     BUDGETS,
+    STAGES,
     Offer,
     budget_table,
     code_of,
@@ -15,7 +16,9 @@ from reports.choose import (
     offers,
     prediction_factors,
 )
+from reports.labels import tableau_order
 from reports.summaries import Summary
+from symadj.tableaus import EXPLICIT_TABLEAUS
 from tests.reports.invented import Fields, Values, dial_classes, fields, meters, summary_of
 
 STEPS = (10, 40, 160)
@@ -115,3 +118,9 @@ def test_twice_the_batch_takes_twice_the_states_and_graphs(summary: Summary) -> 
         place = type(offer.place)(**{**vars(offer.place), "batch": 2 * offer.place.batch})
         ratio = offer.peak_bytes(place) / (offer.row.peak_bytes or math.nan)
         assert 1.6 < ratio < 2.0, "all but the weights"
+
+
+def test_stages_and_orders_are_those_of_the_library() -> None:
+    assert {n: tableau.num_evaluations for n, tableau in EXPLICIT_TABLEAUS.items()} == STAGES
+    for name, tableau in EXPLICIT_TABLEAUS.items():
+        assert tableau_order(name) == (tableau.order, name)
