@@ -39,7 +39,7 @@ STAGES = {
     "midpoint": 2,
     "heun2": 2,
     "adaptive_heun": 2,
-    "fehlberg2": 2,
+    "fehlberg2": 3,
     "heun3": 3,
     "bosh3": 3,
     "rk4": 4,
