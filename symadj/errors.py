@@ -7,17 +7,17 @@ The tree:
     │   ├── UnknownMethodError               no tableau of that name
     │   ├── UnknownOptionError               no option of that name, or not for this method
     │   ├── InvalidTimesError                t is not a strictly monotone vector of finite floats
-    │   ├── MemoryBudgetError                no plan fits; has ``least_bytes``
+    │   ├── MemoryBudgetError                no plan fits; has least_bytes
     │   └── CapturedTensorError              f reads a tensor whose gradient would be lost
     ├── UnsupportedError (NotImplementedError)  a derivative, or a transform, that there is not
     ├── InvalidTypeError (TypeError)         an argument of a wrong type: an integer state, say
     ├── InvalidSlopeError (ValueError)       f returned something of another shape than the state
     ├── SnapshotError (RuntimeError)         a state could not be kept, or read back
     ├── OtherProcessError (RuntimeError)     it failed elsewhere, with the same steps as here
-    └── SolveError (RuntimeError)            the solve could not go on; has ``t`` and ``y``
+    └── SolveError (RuntimeError)            the solve could not go on; has t and y
         ├── NonFiniteError                   f, or the state, is NaN or infinite
         ├── StepUnderflowError               the step became too small to move t
-        ├── MaxStepsError                    more than ``max_num_steps`` between two outputs
+        ├── MaxStepsError                    more than max_num_steps between two outputs
         └── StageSolveError                  the stage equations of an implicit step defied solution
 
 Each message says what was given, what is allowed and what to do. There is one warning beside them,
