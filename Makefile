@@ -53,7 +53,8 @@ serve: $(VENV)/installed ## Show the report on this machine, built again wheneve
 	$(BIN)/python -m reports serve --output $(SITE)
 
 docs: $(VENV)/installed ## Build the documentation, strict and without a network, into docs-site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(DOCS)
+	# Not --quiet: it hides the warnings from --strict, which counts them.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(DOCS)
 	@echo "documentation: $(DOCS)/index.html"
 
 docs-serve: $(VENV)/installed ## Show the documentation at 127.0.0.1:8000, built again when it is edited
