@@ -52,9 +52,10 @@ site: $(VENV)/installed ## Build the report from the results there are
 serve: $(VENV)/installed ## Show the report on this machine, built again whenever the results change
 	$(BIN)/python -m reports serve --output $(SITE)
 
-docs: $(VENV)/installed ## Build the documentation, strict and without a network, into docs-site/
+docs: $(VENV)/installed ## Build the documentation into docs-site/, with the report if there is one
 	# Not --quiet: it hides the warnings from --strict, which counts them.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(DOCS)
+	@test ! -d $(SITE) || cp -r $(SITE) $(DOCS)/report
 	@echo "documentation: $(DOCS)/index.html"
 
 docs-serve: $(VENV)/installed ## Show the documentation at 127.0.0.1:8000, built again when it is edited
