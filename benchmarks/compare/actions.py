@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from . import valgrind
 from .clock import clocked_block
+from .events import read_events
 from .exact import exact_metrics
 from .work import Ready, from_plain, prepare
 
@@ -20,17 +20,17 @@ _ready: dict[str, Ready] = {}
 NUM_WARM_UPS = 3
 
 
-def _get(request: Request) -> Ready:
-    """Return the work of a request, warm, and with all that is alive hidden from the collector."""
-    work = from_plain(request["work"])
+def get_call(plain: dict[str, Any], num_warm_ups: int = NUM_WARM_UPS) -> Callable[[], object]:
+    """Return a work's call, warm, and with all that is alive hidden from the collector."""
+    work = from_plain(plain)
     if work.name not in _ready:
         ready = prepare(work)
-        for _ in range(request.get("num_warm_ups", NUM_WARM_UPS)):
+        for _ in range(num_warm_ups):
             ready.gradient()
         gc.collect()
         gc.freeze()
         _ready[work.name] = ready
-    return _ready[work.name]
+    return _ready[work.name].gradient
 
 
 def _exact(request: Request) -> dict[str, float]:
@@ -38,34 +38,35 @@ def _exact(request: Request) -> dict[str, float]:
 
 
 def _time(request: Request) -> tuple[float, ...]:
-    return clocked_block(_get(request).gradient, request["num_calls"])
+    return clocked_block(get_call(request["work"]), request["num_calls"])
 
 
-def _instructions(request: Request) -> float:
-    """Count the machine instructions of one call; the process runs under callgrind."""
-    call = _get(request).gradient
+def _count(request: Request) -> dict[str, float]:
+    """Count the machine's events in one call; the process runs under callgrind."""
+    call = get_call(request["work"], num_warm_ups=1)
+    valgrind.send(valgrind.Request.START_INSTRUMENTATION)
+    call()  # fills the simulated caches
     dumps = Path(request["dumps"])
     before = set(dumps.iterdir())
     gc.collect()
     gc.disable()
-    torch._C._valgrind_toggle()
+    valgrind.send(valgrind.Request.ZERO_STATS)
     call()
-    torch._C._valgrind_toggle_and_dump_stats()
+    valgrind.send(valgrind.Request.DUMP_STATS)
     gc.enable()
-    totals = [
-        float(line.split()[1])
+    counted = [
+        read_events(path.read_text(encoding="utf-8"))
         for path in set(dumps.iterdir()) - before
         if f".{os.getpid()}" in path.name
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.startswith("totals:")
     ]
-    if not any(totals):
+    events = max(counted, key=lambda each: each.get("Ir", 0.0), default={})
+    if not events.get("Ir"):
         raise ValueError("callgrind counted no instructions")
-    return max(totals)
+    return events
 
 
 ACTIONS: dict[str, Callable[[Request], Any]] = {
     "exact": _exact,
     "time": _time,
-    "instructions": _instructions,
+    "count": _count,
 }

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,37 @@ def clocked_block(call: Callable[[], object], num_calls: int) -> Block:
         return Block(wall, cpu, 0.0)
     own = max(wall - waited, cpu)
     return Block(wall, own, own - cpu)
+
+
+def clocked_rounds(
+    calls: Mapping[str, Callable[[], object]],
+    places: Mapping[str, AbstractContextManager[object]],
+    order: Sequence[str],
+    num_calls: int,
+    seconds: float,
+) -> list[list[Block]]:
+    """Time several callables by turns, in rounds, for about so long; one round at the least.
+
+    Parameters
+    ----------
+    calls : mapping from name to callable
+    places : mapping from name to context
+        Entered before a callable's clock starts, left after it has stopped.
+    order : sequence of str
+        Names; a name may come more than once.
+    num_calls : int
+        Calls a block.
+    seconds : float
+    """
+    end = time.perf_counter() + seconds
+    rounds: list[list[Block]] = []
+    while not rounds or time.perf_counter() < end:
+        blocks = []
+        for name in order:
+            with places[name]:
+                blocks.append(clocked_block(calls[name], num_calls))
+        rounds.append(blocks)
+    return rounds
 
 
 def _waited() -> float:

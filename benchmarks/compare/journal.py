@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-SCHEMA = 1
+SCHEMA = 2
 Record = dict[str, Any]
 
 
@@ -135,7 +135,7 @@ def open_journal(folder: Path, header: Record) -> Iterator[Journal]:
 _FIXED = {"kind": "header", "schema": SCHEMA}
 _NEEDED = {
     "exact": {"work", "side"},
-    "instructions": {"work", "side"},
+    "instructions": {"work", "side", "values"},
     "round": {"work", "try", "launch", "blocks"},
     "note": {"text"},
     "done": set(),

@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from .worker import WARM
 
 HARNESS = Path(__file__).resolve().parents[2]
 """The folder that `benchmarks` lies in: the same benchmark code measures both sides."""
@@ -26,11 +28,13 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """One forked process with one side's packages.
+    """One forked process with the packages of one side, or of several.
 
     Attributes
     ----------
-    origins : dict from package to file
+    pid : int or None
+        Once it has started.
+    origins : dict from side to dict from package to file
         Where the packages under test were imported from.
     """
 
@@ -38,13 +42,14 @@ class Worker:
         self._connection = connection
         self._stream = connection.makefile("rwb")
         self._log = log
-        self._pid: int | None = None
-        self.origins: dict[str, str] = {}
+        self.pid: int | None = None
+        self.origins: dict[str, dict[str, str]] = {}
 
-    def start(self, paths: Sequence[str], seed: int) -> None:
-        """Put a side's packages in front and import them."""
-        started = self.ask(do="start", paths=list(paths), seed=seed)
-        self._pid, self.origins = started["pid"], started["origins"]
+    def start(self, sides: Mapping[str, Sequence[str]], seed: int) -> None:
+        """Put each side's packages in front and import them."""
+        plain = {name: list(paths) for name, paths in sides.items()}
+        started = self.ask(do="start", sides=plain, seed=seed)
+        self.pid, self.origins = started["pid"], started["origins"]
 
     def ask(self, timeout_seconds: float = REQUEST_SECONDS, **request: Any) -> Any:
         """Have something done, and return what came out.
@@ -78,9 +83,9 @@ class Worker:
         with contextlib.suppress(OSError):
             self._stream.close()
         self._connection.close()
-        if self._pid is not None:
+        if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class Launcher:
@@ -92,9 +97,13 @@ class Launcher:
         The interpreter, of the environment to measure in.
     prefix : sequence of str
         What is to run it, such as valgrind.
+    arguments : sequence of str
+        Of `benchmarks.compare.worker`.
     """
 
-    def __init__(self, python: str, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, python: str, prefix: Sequence[str] = (), arguments: Sequence[str] = (WARM,)
+    ) -> None:
         descriptor, name = tempfile.mkstemp(prefix="compare-", suffix=".log")
         self._log = Path(name)
         self._control, other = socket.socketpair()
@@ -108,7 +117,7 @@ class Launcher:
         }
         with other, os.fdopen(descriptor, "wb") as log:
             self._process = subprocess.Popen(
-                [*prefix, python, "-P", "-m", "benchmarks.compare.worker"],
+                [*prefix, python, "-P", "-m", "benchmarks.compare.worker", *arguments],
                 stdin=other.fileno(),
                 stdout=log,
                 stderr=log,
@@ -138,13 +147,15 @@ class Launcher:
             raise WorkerError(f"the process that imports torch ended{_tail(self._log)}")
 
     @contextlib.contextmanager
-    def worker(self, paths: Sequence[str], seed: int | None = None) -> Iterator[Worker]:
-        """Fork a worker with a side's packages; it ends with the context.
+    def worker(
+        self, sides: Mapping[str, Sequence[str]], seed: int | None = None
+    ) -> Iterator[Worker]:
+        """Fork a worker with the packages of a side, or of several; it ends with the context.
 
         Parameters
         ----------
-        paths : sequence of str
-            Put in front of the import path.
+        sides : mapping from name to sequence of str
+            Paths, put in front of the import path.
         seed : int, optional
             Of the heap's random shift.
         """
@@ -154,7 +165,7 @@ class Launcher:
         try:
             with there:
                 socket.send_fds(self._control, [b"f"], [there.fileno()])
-            worker.start(paths, random.getrandbits(32) if seed is None else seed)
+            worker.start(sides, random.getrandbits(32) if seed is None else seed)
             yield worker
         except OSError as error:
             raise WorkerError(f"no worker can be started: {error}{_tail(self._log)}") from error

@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +27,13 @@ MIN_ROUNDS_PER_LAUNCH = 8
 NARROW = 0.006
 """Half-width of the interval at which seconds need not be measured any longer."""
 
-MAX_SHARE_OF_INSTRUCTIONS = 0.55
+MAX_SHARE_OF_INSTRUCTIONS = 0.6
 """Of the time there is, what may have passed when the last instruction has been counted."""
 
-NUM_COUNTS = 2
+ASK_SECONDS = 0.5
+"""Of rounds that a worker runs before it hands them over, to be written down."""
+
+SIDES = ("base", "head")
 
 Launchers = Mapping[str, Launcher]
 
@@ -83,8 +87,7 @@ def measure(
         if counters is not None:
             limit = start + MAX_SHARE_OF_INSTRUCTIONS * seconds
             with _closed_afterwards(counters):
-                for work in counted:
-                    count_instructions(contestants, work, journal, counters, limit)
+                count_instructions(contestants, counted, journal, counters, limit)
         timed = [work for work in works if work.is_timed and _runs(journal, work)]
         for place, work in enumerate(timed):
             # Half for the first measurement; a repetition, where it is needed, takes as long.
@@ -123,7 +126,7 @@ def _closed_afterwards(counters: Launchers) -> Iterator[None]:
 def _worker(
     contestants: Contestants, launchers: Launchers, side: str, seed: int | None = None
 ) -> Iterator[Worker]:
-    with launchers[side].worker(contestants.builds[side].paths, seed) as worker:
+    with launchers[side].worker({side: contestants.builds[side].paths}, seed) as worker:
         yield worker
 
 
@@ -136,7 +139,7 @@ def _check(contestants: Contestants, launchers: Launchers) -> None:
     """
     for side, build in contestants.builds.items():
         with _worker(contestants, launchers, side) as worker:
-            build.check(worker.origins)
+            build.check(worker.origins[side])
 
 
 def _runs(journal: Journal, work: Work) -> bool:
@@ -145,15 +148,22 @@ def _runs(journal: Journal, work: Work) -> bool:
     return {record["side"] for record in done} == {"base", "head"}
 
 
+def _on_both_sides(measure_side: Callable[[str], None]) -> None:
+    """Have both sides measured at once: nothing of it depends on how busy the machine is."""
+    with ThreadPoolExecutor(len(SIDES)) as pool:
+        for _ in pool.map(measure_side, SIDES):
+            pass
+
+
 def _measure_exact(
     contestants: Contestants, works: Sequence[Work], journal: Journal, launchers: Launchers
 ) -> None:
-    for side in ("base", "head"):
+    def measure_side(side: str) -> None:
         missing = [
             work for work in works if not any(journal.of("exact", work=work.name, side=side))
         ]
         if not missing:
-            continue
+            return
         # One seed: what is allocated before is the same for both sides.
         with _worker(contestants, launchers, side, seed=0) as worker:
             for place, work in enumerate(missing, start=1):
@@ -165,36 +175,44 @@ def _measure_exact(
                 except WorkerError as error:
                     journal.add("exact", work=work.name, side=side, failure=str(error))
 
+    _on_both_sides(measure_side)
+
 
 def count_instructions(
-    contestants: Contestants, work: Work, journal: Journal, counters: Launchers, limit: float
+    contestants: Contestants,
+    works: Sequence[Work],
+    journal: Journal,
+    counters: Launchers,
+    limit: float,
 ) -> None:
-    if not _runs(journal, work):
-        return
-    if time.monotonic() > limit:
-        _progress(f"{work.name}: no time is left to count instructions")
-        return
-    for side in ("base", "head"):
-        done = sum(1 for _ in journal.of("instructions", work=work.name, side=side))
-        if done >= NUM_COUNTS:
-            continue
-        _progress(f"{work.name}: instructions of the {side}")
+    """Count the instructions of each work once on each side: they repeat."""
+
+    def count_side(side: str) -> None:
+        missing = [
+            work
+            for work in works
+            if _runs(journal, work)
+            and not any(journal.of("instructions", work=work.name, side=side))
+        ]
+        if not missing:
+            return
+        launcher = counters[side]
         try:
-            launcher = counters[side]
             launcher.wait(limit - time.monotonic())
             with _worker(contestants, counters, side, seed=0) as worker:
-                for _ in range(NUM_COUNTS - done):
-                    value = worker.ask(
+                for work in missing:
+                    _progress(f"{work.name}: instructions of the {side}")
+                    events = worker.ask(
                         timeout_seconds=max(limit - time.monotonic(), 1.0),
-                        do="instructions",
+                        do="count",
                         work=contestants.plain(work, side),
                         dumps=getattr(launcher, "dumps", ""),
-                        num_warm_ups=1,
                     )
-                    journal.add("instructions", work=work.name, side=side, value=value)
-        except WorkerError as error:
-            journal.add("instructions", work=work.name, side=side, failure=str(error))
-            return
+                    journal.add("instructions", work=work.name, side=side, values=events)
+        except WorkerError as error:  # what was counted before stays
+            journal.add("note", text=f"instructions of the {side}: {error}")
+
+    _on_both_sides(count_side)
 
 
 def _time(
@@ -242,32 +260,52 @@ def clocked_launch(
 ) -> None:
     """Run rounds in one set of fresh processes."""
     attempt, launch, limit = attempt_launch_limit
-    names = list(dict.fromkeys(ORDER))
-    random.shuffle(names)  # nobody is always the first to be forked
-    with ExitStack() as stack:
-        workers: dict[str, Worker] = {}
-        requests: dict[str, dict[str, Any]] = {}
-        for name in names:
-            side = "base" if name == "control" else name
-            workers[name] = stack.enter_context(_worker(contestants, launchers, side))
-            requests[name] = {"do": "time", "work": contestants.plain(work, side)}
-        once = min(workers[name].ask(**requests[name], num_calls=1)[1] for name in names)
+    end = min(time.monotonic() + LAUNCH_SECONDS, limit)
+    num_rounds = 0
+    with _contest(contestants, work, launchers) as take_turns:
+        once = min(block[1] for block in take_turns(1, 0.0)[0])
         num_calls = max(1, round(BLOCK_SECONDS / once))
-        end = min(time.monotonic() + LAUNCH_SECONDS, limit)
-        num_rounds = 0
         while num_rounds < MIN_ROUNDS_PER_LAUNCH or time.monotonic() < end:
             if num_rounds and time.monotonic() > limit:
                 return
-            blocks = [workers[name].ask(**requests[name], num_calls=num_calls) for name in ORDER]
-            journal.add(
-                "round",
-                work=work.name,
-                launch=launch,
-                blocks=blocks,
-                num_calls=num_calls,
-                **{"try": attempt},
+            for blocks in take_turns(num_calls, ASK_SECONDS):
+                journal.add(
+                    "round",
+                    work=work.name,
+                    launch=launch,
+                    blocks=blocks,
+                    num_calls=num_calls,
+                    **{"try": attempt},
+                )
+                num_rounds += 1
+
+
+TakeTurns = Callable[[int, float], list[Any]]
+"""From the calls in a block and the seconds that it may take to rounds of blocks."""
+
+
+@contextmanager
+def _contest(contestants: Contestants, work: Work, launchers: Launchers) -> Iterator[TakeTurns]:
+    """Start what runs rounds: one process for all, or one for each where environments differ."""
+    names = list(dict.fromkeys(ORDER))
+    random.shuffle(names)  # nobody is always the first to be imported or forked
+    sides = {name: "base" if name == "control" else name for name in names}
+    works = {name: contestants.plain(work, side) for name, side in sides.items()}
+    paths = {name: contestants.builds[side].paths for name, side in sides.items()}
+    with ExitStack() as stack:
+        if launchers["base"] is launchers["head"]:
+            worker = stack.enter_context(launchers["base"].worker(paths))
+            yield lambda num_calls, seconds: worker.ask(
+                do="rounds", works=works, order=ORDER, num_calls=num_calls, seconds=seconds
             )
-            num_rounds += 1
+            return
+        workers = {
+            name: stack.enter_context(launchers[side].worker({name: paths[name]}))
+            for name, side in sides.items()
+        }
+        yield lambda num_calls, _: [
+            [workers[name].ask(do="time", work=works[name], num_calls=num_calls) for name in ORDER]
+        ]
 
 
 def _progress(text: str) -> None:

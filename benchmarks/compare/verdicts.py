@@ -11,12 +11,12 @@ from typing import Any
 from reports.tolerances import Threshold
 
 from .accepted import Accepted
+from .events import INSTRUCTIONS, metrics
 from .journal import Journal, Record
 from .ratios import ORDER, Interval, Round, Timing, evaluate
 
 SECONDS = "own_seconds"
 BLOCKED = "blocked_share"
-INSTRUCTIONS = "instructions"
 
 
 class Status(IntEnum):
@@ -167,19 +167,15 @@ def _failed(work: str, failures: Mapping[str, str]) -> Row:
 def _instruction_rows(
     journal: Journal, work: str, thresholds: Mapping[str, Threshold]
 ) -> list[Row]:
-    values: dict[str, list[float]] = {"base": [], "head": []}
-    for record in journal.of("instructions", work=work):
-        if "failure" in record:
-            note = record["failure"].strip().splitlines()[-1]
-            return [Row(work, INSTRUCTIONS, Status.UNKNOWN, note=note)]
-        values[record["side"]].append(float(record["value"]))
-    if not all(values.values()):
-        if work not in journal.header.get("counted", ()):
-            return []
-        return [Row(work, INSTRUCTIONS, Status.UNKNOWN, note="no valgrind, or no time was left")]
-    # What disturbs a count adds to it.
-    base, head = min(values["base"]), min(values["head"])
-    return compare_exact(work, {INSTRUCTIONS: base}, {INSTRUCTIONS: head}, thresholds)
+    counted = {}
+    for side in ("base", "head"):
+        record = _last(journal.of("instructions", work=work, side=side))
+        counted[side] = metrics(record["values"]) if record else {}
+    if all(counted.values()):
+        return compare_exact(work, counted["base"], counted["head"], thresholds)
+    if work not in journal.header.get("counted", ()):
+        return []
+    return [Row(work, INSTRUCTIONS, Status.UNKNOWN, note="no valgrind, or no time was left")]
 
 
 def rounds_of(journal: Journal, work: str, attempt: int) -> list[Round]:

@@ -3,8 +3,12 @@
 It imports torch once, then waits for connections: for each it forks. What is forked puts the
 side's packages in front of the import path, and answers requests until the connection closes.
 Both sides are forked from one process, so that libraries, heap and hash seed are the same for
-both, and a fresh pair of workers costs one second and not ten: many pairs can be had, and what is
-peculiar to one pair averages out.
+both, and a fresh worker costs one second and not ten: many can be had, and what is peculiar to
+one averages out.
+
+A worker holds one side, or several by turns: for seconds, two processes that run the same code
+differ by 1 % to 2 % for as long as they live, since the pages that they got lie differently in the
+caches; in one process both sides are given the same memory by the same allocator.
 """
 
 from __future__ import annotations
@@ -21,9 +25,15 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
+from .clock import clocked_rounds
+from .counters import count_dispatched
+from .loaded import UNDER_TEST, LoadedSide
+from .priority import go_first, hurry
+
 # None of them may import what is under test: each side has its own.
 PRELOADED = (
-    "torch",
     "numpy",
     "memray",
     "sklearn.datasets",
@@ -31,21 +41,27 @@ PRELOADED = (
     "benchmarks.meters",
     "benchmarks.timing",
 )
-UNDER_TEST = ("symadj", "torchdiffeq")
+WARM = "warm"
+"""Argument: do once what imports much at its first use, so that no worker has to."""
+
 Request = dict[str, Any]
 
 _padding: list[bytearray] = []
+_sides: dict[str, LoadedSide] = {}
 
 
 def main() -> None:
     """Fork a worker for each connection that comes through standard input, a socket."""
+    hurry()
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # the work that needs it will say so
             importlib.import_module(name)
     early = [name for name in UNDER_TEST if name in sys.modules]
     if early:
         raise ImportError(f"{', '.join(early)} must not be imported before a side is chosen")
-    sys.modules["torch"].set_num_threads(1)
+    torch.set_num_threads(1)
+    if WARM in sys.argv[1:]:
+        count_dispatched(lambda: torch.ones(2).sum(), torch.float32)  # 800 modules
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker
     control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     control.sendall(b"ready\n")
@@ -66,16 +82,13 @@ def _serve(connection: socket.socket) -> None:
     """Answer requests, one JSON object a line, until the other end closes."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stream = connection.makefile("rwb")
-    actions: dict[str, Callable[[Request], Any]] = {"start": _start}
+    actions: dict[str, Callable[[Request], Any]] = {"start": _start, "rounds": _rounds}
     for line in stream:
         request = json.loads(line)
-        if request.get("is_isolated"):
-            answer = _isolated(actions, request)
-        else:
-            answer = _answer(actions, request)
-        if request["do"] == "start" and b'"ok"' in answer[:6]:
-            # Only now, since it imports the packages under test.
-            answer = _answer({"start": lambda _: _import_actions(actions)}, request)
+        answer = (_isolated if request.get("is_isolated") else _answer)(actions, request)
+        if len(_sides) == 1:  # what it can do is its own to say
+            (side,) = _sides.values()
+            actions |= side.actions.ACTIONS if side.actions else {}
         stream.write(answer + b"\n")
         stream.flush()
 
@@ -107,29 +120,36 @@ def _isolated(actions: Mapping[str, Callable[[Request], Any]], request: Request)
     return json.dumps({"failed": f"the process ended with exit status {code}"}).encode()
 
 
-def _import_actions(actions: dict[str, Callable[[Request], Any]]) -> dict[str, Any]:
-    actions |= importlib.import_module("benchmarks.compare.actions").ACTIONS
-    return {"pid": os.getpid(), "origins": _origins()}
-
-
-def _start(request: Request) -> None:
-    """Put the side's packages in front, and move the heap by a random amount.
+def _start(request: Request) -> dict[str, Any]:
+    """Import the packages of one side or more, and move the heap by a random amount.
 
     Where objects happen to lie costs or saves a per cent: in a fork always the same one, which
     would look like a difference between the sides.
     """
-    sys.path[:0] = request["paths"]
     draw = random.Random(request["seed"])
-    _padding.extend(bytearray(draw.randrange(16, 4096)) for _ in range(draw.randrange(200)))
+    are_several = len(request["sides"]) > 1
+    if are_several:
+        go_first()
+    origins = {}
+    for name, paths in request["sides"].items():
+        _padding.extend(bytearray(draw.randrange(16, 4096)) for _ in range(draw.randrange(200)))
+        _sides[name] = side = LoadedSide(paths)
+        if are_several:
+            with side:
+                origins[name] = side.load()
+        else:  # alone, it uses what was preloaded, and stays
+            sys.path[:0] = paths
+            origins[name] = side.load()
+    return {"pid": os.getpid(), "origins": origins}
 
 
-def _origins() -> dict[str, str]:
-    """Return the files that the packages under test came from."""
-    return {
-        name: str(getattr(sys.modules[name], "__file__", None))
-        for name in UNDER_TEST
-        if sys.modules.get(name) is not None
-    }
+def _rounds(request: Request) -> list[Any]:
+    """Time the sides by turns, block by block."""
+    calls = {}
+    for name, work in request["works"].items():
+        with _sides[name] as side:
+            calls[name] = side.actions.get_call(work)
+    return clocked_rounds(calls, _sides, request["order"], request["num_calls"], request["seconds"])
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import numpy as np
 from reports.tolerances import Threshold
 
 from ..builds import Build
+from ..events import INSTRUCTIONS
 from ..journal import Journal, open_journal
 from ..launcher import Launcher
 from ..measurement import Contestants, clocked_launch, count_instructions, launchers_of, measure
 from ..ratios import Round, evaluate
 from ..sides import DEFAULT_METHOD
 from ..verdicts import (
-    INSTRUCTIONS,
     SECONDS,
     Row,
     Status,
@@ -102,8 +102,8 @@ def instruction_rows(
         for work in works:
             for side in ("base", "head"):  # nothing is counted of what does not run
                 journal.add("exact", work=work.name, side=side, values={})
-            limit = time.monotonic() + COUNT_SECONDS
-            count_instructions(sides, work, journal, launchers, limit)
+        limit = time.monotonic() + COUNT_SECONDS
+        count_instructions(sides, works, journal, launchers, limit)
         journal.add("done")
         return [
             row for row in judge(journal, laboratory.thresholds, ()) if row.metric == INSTRUCTIONS

@@ -90,6 +90,7 @@ def plant(fault: Fault, folder: Path) -> Path:
     PlantingError
         If it is not met: the library has changed, and the fault must follow.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(HARNESS / "symadj", folder / "symadj", ignore=ignored)

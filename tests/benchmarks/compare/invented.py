@@ -49,6 +49,15 @@ def exact(base, head, work=WORK):
     ]
 
 
+def counted(base, head, head_misses=0.0, work=WORK):
+    """Records of both sides' instructions, and misses of the last cache."""
+    events = dict.fromkeys(("I1mr", "D1mr", "D1mw", "ILmr", "DLmr", "DLmw"), 0.0)
+    return [
+        {"kind": "instructions", "work": work, "side": side, "values": {**events, **more}}
+        for side, more in (("base", {"Ir": base}), ("head", {"Ir": head, "DLmr": head_misses}))
+    ]
+
+
 def timed(made, attempt=1, work=WORK):
     """Records of rounds."""
     return [

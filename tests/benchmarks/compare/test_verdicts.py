@@ -6,7 +6,7 @@ import pytest
 from benchmarks.compare.accepted import Accepted
 from benchmarks.compare.verdicts import Status, exit_status, judge
 
-from .invented import LIMITS, WORK, exact, journal, rounds, timed
+from .invented import LIMITS, WORK, counted, exact, journal, rounds, timed
 
 
 def rows_of(records, accepted=(), **header):
@@ -70,11 +70,7 @@ def test_no_measure_of_time_is_not_called_none_worse():
     values = {"nfe_forward": 1.0}
     assert status_of(exact(values, values), timed=[WORK]) == 2
     assert status_of(exact(values, values), timed=[WORK], counted=[WORK]) == 2
-    counts = [
-        {"kind": "instructions", "work": WORK, "side": side, "value": 1e6}
-        for side in ("base", "head")
-    ]
-    assert status_of(exact(values, values) + counts, timed=[WORK], counted=[WORK]) == 0
+    assert status_of(exact(values, values) + counted(1e6, 1e6), timed=[WORK], counted=[WORK]) == 0
 
 
 def test_nothing_measured_is_no_verdict():
@@ -82,15 +78,21 @@ def test_nothing_measured_is_no_verdict():
     assert status_of([]) == 2
 
 
-def test_instructions_decide_by_the_least_disturbed_count():
-    def counts(*values):
-        return [
-            {"kind": "instructions", "work": WORK, "side": side, "value": value}
-            for side, value in zip(("base", "base", "head", "head"), values, strict=True)
-        ]
+def test_one_count_of_instructions_decides():
+    assert status_of(counted(1e6, 1.004e6) + exact({}, {})) == 0
+    assert status_of(counted(1e6, 1.006e6) + exact({}, {})) == 1
 
-    assert status_of(counts(100.0, 120.0, 121.0, 100.5) + exact({}, {})) == 0
-    assert status_of(counts(100.0, 120.0, 121.0, 103.0) + exact({}, {})) == 1
+
+def test_misses_of_the_cache_count_where_instructions_are_the_same():
+    rows = rows_of(counted(1e6, 1e6, head_misses=1e3) + exact({}, {}))
+    assert rows["instructions"].status is Status.SAME
+    assert rows["estimated_cycles"].status is Status.WORSE
+
+
+def test_counts_that_lack_an_event_are_not_compared():
+    records = counted(1e6, 1e6) + exact({}, {})
+    del records[0]["values"]["D1mr"]
+    assert "instructions" not in rows_of(records)
 
 
 def test_a_sleep_is_found_by_the_time_off_the_processor():

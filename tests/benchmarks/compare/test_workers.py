@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.compare.commands import THRESHOLDS
 from benchmarks.compare.launcher import HARNESS, Launcher, WorkerError
 from benchmarks.compare.proof import planting
-from benchmarks.compare.proof.planting import EXACT_FAULTS, NO_FAULT, PlantingError, plant
+from benchmarks.compare.proof.planting import EXACT_FAULTS, NO_FAULT, Fault, PlantingError, plant
 from benchmarks.compare.work import WORKS, select, to_plain
 from reports.tolerances import read_thresholds
 
@@ -41,14 +41,35 @@ def compare(tmp_path, base, head, *options):
 
 
 def test_each_worker_has_its_own_sides_packages(launcher, copy):
-    with launcher.worker([str(copy)]) as ours, launcher.worker([str(HARNESS)]) as theirs:
-        assert ours.origins["symadj"].startswith(str(copy))
-        assert theirs.origins["symadj"].startswith(str(HARNESS / "symadj"))
-        assert ours.origins["torchdiffeq"] == theirs.origins["torchdiffeq"]
+    with (
+        launcher.worker({"base": [str(copy)]}) as ours,
+        launcher.worker({"head": [str(HARNESS)]}) as theirs,
+    ):
+        (base,), (head,) = ours.origins.values(), theirs.origins.values()
+    assert base["symadj"].startswith(str(copy))
+    assert head["symadj"].startswith(str(HARNESS / "symadj"))
+    assert base["torchdiffeq"] == head["torchdiffeq"]
+
+
+def test_one_worker_runs_both_sides_each_with_its_own_packages(launcher, copy, tmp_path):
+    sleepy = plant(Fault("sleepy", "more_sleep", 0.5), tmp_path / "sleepy")
+    sides = {"base": [str(copy)], "head": [str(sleepy)]}
+    with launcher.worker(sides) as worker:
+        for side, (path,) in sides.items():
+            assert worker.origins[side]["symadj"].startswith(path)
+        rounds = worker.ask(
+            do="rounds",
+            works=dict.fromkeys(sides, WORK),
+            order=("base", "head", "head", "base"),
+            num_calls=2,
+            seconds=0.0,
+        )
+    ((base, head, again, last),) = rounds
+    assert min(head[2], again[2]) > 2 * max(base[2], last[2])  # asleep, not computing
 
 
 def test_exact_metrics_repeat(launcher, copy):
-    with launcher.worker([str(copy)]) as worker:
+    with launcher.worker({"base": [str(copy)]}) as worker:
         first, second = (worker.ask(do="exact", work=WORK, is_isolated=True) for _ in range(2))
     # As in a comparison: Python's own objects move the peak by some kilobytes.
     peak = read_thresholds(THRESHOLDS)["peak_cpu_bytes"]
@@ -57,14 +78,14 @@ def test_exact_metrics_repeat(launcher, copy):
     assert first["nfe_forward"] == 16
     assert first["relative_step_gradient_error"] < 1e-6
     wall, own, blocked = 0.0, 0.0, 0.0
-    with launcher.worker([str(copy)]) as worker:
+    with launcher.worker({"base": [str(copy)]}) as worker:
         wall, own, blocked = worker.ask(do="time", work=WORK, num_calls=2)
     assert wall > own - 1e-3  # two clocks, read one after the other
     assert own > blocked >= 0
 
 
 def test_what_a_side_raises_comes_back_and_the_worker_goes_on(launcher, copy):
-    with launcher.worker([str(copy)]) as worker:
+    with launcher.worker({"base": [str(copy)]}) as worker:
         wrong = {**WORK, "case": {**WORK["case"], "method": "unheard of"}}
         with pytest.raises(WorkerError, match="unheard of"):
             worker.ask(do="exact", work=wrong, is_isolated=True)
@@ -74,19 +95,22 @@ def test_what_a_side_raises_comes_back_and_the_worker_goes_on(launcher, copy):
 def test_a_side_that_cannot_be_imported_says_why(launcher, tmp_path):
     (tmp_path / "symadj").mkdir()
     (tmp_path / "symadj" / "__init__.py").write_text("raise ValueError('planted')")
-    with pytest.raises(WorkerError, match="planted"), launcher.worker([str(tmp_path)]):
+    with pytest.raises(WorkerError, match="planted"), launcher.worker({"base": [str(tmp_path)]}):
         pass
 
 
 def test_a_process_that_ends_is_said(launcher, copy):
-    with launcher.worker([str(copy)]) as worker:
-        os.kill(worker._pid, 9)
+    with launcher.worker({"base": [str(copy)]}) as worker:
+        os.kill(worker.pid, 9)
         with pytest.raises(WorkerError, match="the process ended during 'exact'"):
             worker.ask(do="exact", work=WORK)
 
 
 def test_no_answer_in_time_is_said(launcher, copy):
-    with launcher.worker([str(copy)]) as worker, pytest.raises(WorkerError, match="no answer"):
+    with (
+        launcher.worker({"base": [str(copy)]}) as worker,
+        pytest.raises(WorkerError, match="no answer"),
+    ):
         worker.ask(timeout_seconds=0.01, do="exact", work=WORK)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from symadj.forward.field import Field
 
 SHARE = 0.0
-LONGEST = 0.05  # seconds; longer ago, and it was not the same solve
+LONGEST = 0.01  # seconds; longer ago, and the other side had its turn since
 SHORTEST = 0.0005  # seconds
 
 hits = 0
@@ -20,7 +20,7 @@ def _planted(self: Field, t: Any, y: Any) -> Any:
     hits += 1
     slope = _call(self, t, y)
     now = time.process_time()
-    _debt += SHARE * min(now - _last, LONGEST)
+    _debt += SHARE * (now - _last) * (now - _last < LONGEST)
     if _debt > SHORTEST:
         time.sleep(_debt)
         _debt = 0.0

@@ -1,0 +1,28 @@
+"""Going before other processes, where the system permits it.
+
+On two cores that others keep busy, a process that only gets its share spends three quarters of the
+time waiting, and finds its caches cold each time: the ratio of two runs of the same code then
+scatters four times as much as at real-time priority. Root may ask for it, and in a container what
+was given CAP_SYS_NICE; everybody else measures as well as they can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+NICENESS = -10
+
+
+def hurry() -> None:
+    """Take a larger share of the cores, unless whoever started this asked to be nice to others."""
+    if os.nice(0) <= 0:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+
+
+def go_first() -> None:
+    """Be interrupted by nobody but the system, which keeps a twentieth of each core for others."""
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
