@@ -16,7 +16,7 @@ RESULTS := .asv/results
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve docs docs-serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge changelog dist package
+.PHONY: help install report benchmark site serve docs docs-serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -108,7 +108,7 @@ history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0
 	$(BIN)/asv machine --yes
 	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --skip-existing-successful "$(RANGE)"
 
-merge: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
+merge-results: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
 	$(BIN)/python -m benchmarks merge-results $(FROM) --into $(RESULTS)
 
 changelog: $(VENV)/installed ## Write the notes in changes/ into CHANGELOG.md, VERSION=0.2.0

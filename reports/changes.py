@@ -149,6 +149,7 @@ class Track:
 def tracks(runs: Sequence[Run], meters: Sequence[str] = JUDGED) -> Iterator[Track]:
     """Follow every case through the runs, given the oldest first."""
     around = [surroundings(run) for run in runs]
+    known = _of_commits(runs)
     by_case: dict[Case, list[tuple[int, Measurement]]] = {}
     for number, run in enumerate(runs):
         for item in run.measurements:
@@ -157,7 +158,7 @@ def tracks(runs: Sequence[Run], meters: Sequence[str] = JUDGED) -> Iterator[Trac
         for meter in meters:
             points = tuple(point for point in found if meter in point[1].values)
             if points:
-                steps = _steps(meter, points, around) if meter in JUDGED else ()
+                steps = _steps(meter, points, around, known) if meter in JUDGED else ()
                 yield Track(case, meter, points, tuple(steps))
 
 
@@ -168,16 +169,31 @@ def surroundings(run: Run) -> dict[str, str]:
     return found | {"Python": str(place.python), "threads": str(place.num_threads)}
 
 
+def _of_commits(runs: Sequence[Run]) -> frozenset[int]:
+    """Numbers of the runs that a step can be told of: of each commit the last one.
+
+    What was measured in a tree with changes, or has no date, belongs to no commit.
+    """
+    last = {run.commit: number for number, run in enumerate(runs) if run.date and not run.is_dirty}
+    return frozenset(last.values())
+
+
 def _steps(
-    meter: str, points: Sequence[tuple[int, Measurement]], around: Sequence[dict[str, str]]
+    meter: str,
+    points: Sequence[tuple[int, Measurement]],
+    around: Sequence[dict[str, str]],
+    known: frozenset[int],
 ) -> Iterator[int]:
     """Compare with the first point since the last step, so that a slow drift is seen too.
 
     Where another version of anything else is used, the series begins anew.
     """
-    first, reference = points[0]
+    first: int | None = None
+    reference = points[0][1]
     for place, (number, item) in enumerate(points):
-        if around[number] != around[first]:
+        if number not in known:
+            continue
+        if first is None or around[number] != around[first]:
             first, reference = number, item
             continue
         if item.values[meter] == reference.values[meter]:
