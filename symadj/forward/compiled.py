@@ -288,6 +288,8 @@ class CompiledSteps:
 
     def forget(self) -> None:
         """Let go of what the graphs were called with: guards are checked again by the next call."""
+        for shortcut in self._shortcuts.values():
+            shortcut.let_go()
         self._shortcuts.clear()
 
 

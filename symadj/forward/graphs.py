@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
-from symadj.forward.matmuls import compile_by_inductor
+from symadj.forward.inductor import Inner, compile_by_inductor
+from symadj.forward.tape import Tape
 from symadj.forward.traced import Traced
 
 
@@ -29,61 +30,86 @@ class TooLargeError(RuntimeError):
     """What a graph computes is more than it may keep at once."""
 
 
+class Called(NamedTuple):
+    """The latest call of a graph.
+
+    Attributes
+    ----------
+    graph : callable
+        Takes a list of inputs, and may empty it.
+    inner : Inner or None
+        The compiler's function, where that is what was called.
+    inputs : tuple
+    outputs : sequence
+    """
+
+    graph: Callable[[list[Any]], Sequence[Any]]
+    inner: Inner | None
+    inputs: tuple[Any, ...]
+    outputs: Sequence[Any]
+
+
 class Shortcut(NamedTuple):
     """A graph, and how to call it without the guards.
 
     Attributes
     ----------
     graph : callable
+        Takes a list of inputs, and may empty it.
     inputs : list
         What it was called with, but for what changes from call to call.
     places : tuple of (int, int)
-        Which input each of the arguments that change is.
+        Which of the arguments that change goes to which input.
     outputs : tuple of (int, object)
         For each thing returned, which output of the graph it is, or -1 and itself.
+    inner : Inner or None
+        Of which the graph is a tape.
     """
 
-    graph: Traced
+    graph: Callable[[list[Any]], Sequence[Any]]
     inputs: list[Any]
     places: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, Any], ...]
+    inner: Inner | None
 
     @staticmethod
     def of(
-        called: "Called", changing: Sequence[Tensor | None], result: Sequence[Any]
+        called: Called, changing: Sequence[Tensor | None], result: Sequence[Any]
     ) -> "Shortcut | None":
         """Read it off a call with guards; None if something is there twice, or unheard of."""
-        given = [id(x) for x in called.inputs]
+        given = {id(x): place for place, x in enumerate(called.inputs)}
         made = {id(x): place for place, x in enumerate(called.outputs)}
         tensors = [id(x) for x in changing if x is not None]
-        if len(set(given)) < len(given) or len(set(tensors)) < len(tensors):
+        if len(given) < len(called.inputs) or len(set(tensors)) < len(tensors):
             return None
         if any(isinstance(x, Tensor) and id(x) not in made for x in result):
             return None
         places = tuple(
-            (place, given.index(id(x))) for place, x in enumerate(changing) if id(x) in given
+            (place, given[id(x)])
+            for place, x in enumerate(changing)
+            if x is not None and id(x) in given
         )
         inputs = list(called.inputs)
         for _, place in places:
             inputs[place] = None
         outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
-        return Shortcut(called.graph, inputs, places, outputs)
+        tape = None if called.inner is None else called.inner.borrow(len(inputs))
+        if tape is None:
+            return Shortcut(called.graph, inputs, places, outputs, None)
+        return Shortcut(tape, inputs, places, outputs, called.inner)
 
     def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
         """Call the graph."""
-        inputs = list(self.inputs)
+        inputs = self.inputs.copy()
         for place, target in self.places:
             inputs[target] = changing[place]
-        made = self.graph(*inputs)
+        made = self.graph(inputs)
         return [x if place < 0 else made[place] for place, x in self.outputs]
 
-
-class Called(NamedTuple):
-    """The latest call of a graph."""
-
-    graph: Traced
-    inputs: tuple[Any, ...]
-    outputs: Sequence[Any]
+    def let_go(self) -> None:
+        """Give back what is borrowed: the shortcut is not to be called any more."""
+        if self.inner is not None and isinstance(self.graph, Tape):
+            self.inner.give_back(self.graph)
 
 
 class Graphs:
@@ -137,14 +163,19 @@ class Graphs:
         if self.most_bytes is not None and _computed_bytes(traced) > self.most_bytes:
             raise TooLargeError
         self.num_graphs += 1
+        inner: Inner | None = None
         if self._backend == "inductor":
-            graph = compile_by_inductor(traced, inputs)
+            graph, inner = compile_by_inductor(traced, inputs)
         else:
             graph = torch._dynamo.lookup_backend(self._backend)(traced, inputs)
 
         def call(*given: Any) -> Any:
             outputs = graph(*given)
-            self._called = Called(graph, given, outputs)
+            inputs = None if inner is None else inner.take_inputs(outputs)
+            if inner is None or inputs is None:
+                self._called = Called(lambda inputs: graph(*inputs), None, given, outputs)
+            else:
+                self._called = Called(inner.function, inner, inputs, outputs)
             return outputs
 
         return call

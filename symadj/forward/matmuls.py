@@ -53,18 +53,3 @@ def _in_order(x: Tensor) -> Tensor:
         return x
     ordered: Tensor = torch.ops.prims.inductor_force_stride_order.default(x, (x.shape[1], 1))
     return ordered
-
-
-def compile_by_inductor(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
-    """Compile a graph as ``torch.compile`` does by default, small matrix products written out."""
-    # Imported here, as torch does itself: the compiler takes seconds that nobody else should pay.
-    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
-
-    table = {
-        **select_decomp_table(),
-        torch.ops.aten.mm.default: small_mm,
-        torch.ops.aten.addmm.default: small_addmm,
-    }
-    backend: Any = torch._dynamo.lookup_backend("inductor")
-    # Sizes and strides are those that the guards saw: to compare them again takes as long as a sum.
-    return backend(graph, inputs, decompositions=table, config_patches={"size_asserts": False})
