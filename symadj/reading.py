@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -187,19 +188,18 @@ def check_times(t: Any) -> None:
             "same steps: leave t out of in_dims, or rescale time in f (f(t * s, y) * s solves to "
             "t = s)."
         )
-    values = plain(t)
-    if not bool(torch.isfinite(values).all()):
+    values = plain(t).tolist()
+    if not all(map(math.isfinite, values)):
         raise InvalidTimesError(f"t holds NaN or infinite times: {_brief(values)}.")
-    steps = values.diff()
-    if not (bool((steps > 0).all()) or bool((steps < 0).all())):
+    later = values[1:]
+    if not (all(map(operator.lt, values, later)) or all(map(operator.gt, values, later))):
         raise InvalidTimesError(
             f"t must be strictly increasing or strictly decreasing, and is {_brief(values)}: sort "
             f"it, and leave out repeated times (torch.unique does both)."
         )
 
 
-def _brief(values: Tensor) -> str:
-    listed = values.tolist()
+def _brief(listed: list[float]) -> str:
     return str(listed) if len(listed) <= 8 else f"{listed[:4]} ... {listed[-4:]}"
 
 

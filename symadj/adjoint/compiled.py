@@ -8,12 +8,13 @@ what the second needs: the activations of all stages at once.)
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from symadj.adjoint.pullback import Pullback, Pulled
+from symadj.adjoint.snapshots import KeptStates
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
@@ -149,6 +150,23 @@ def _transpose_function(method: Method, *, want_time: bool) -> Traced:
     return transpose
 
 
+class Crossed(NamedTuple):
+    """Where a run of steps has led.
+
+    Attributes
+    ----------
+    adjoint_state : Tensor, shape (n,)
+    first : int
+        The first of the steps.
+    y : Tensor, shape (n,)
+        The state at its start.
+    """
+
+    adjoint_state: Tensor
+    first: int
+    y: Tensor
+
+
 class CompiledSweep:
     """The steps of one backward pass, as graphs.
 
@@ -182,6 +200,7 @@ class CompiledSweep:
         ]
         self._is_used = [total is not None for total in pullback.param_gradients]
         self._no_shares: Tensor | None = None
+        self._key = ("transpose", steps.name, time_gradient is not None)
         steps.forget()
 
     @staticmethod
@@ -225,7 +244,7 @@ class CompiledSweep:
         last_first = [states[i] for i in reversed(range(len(method.rows)))]
         make = functools.partial(_transpose_function, method, want_time=want_time)
         result = self.steps.call(
-            ("transpose", self.steps.name, want_time),
+            self._key,
             make,
             (self._params, self._totals),
             (
@@ -242,12 +261,60 @@ class CompiledSweep:
                 self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
-        others = result[1:]
-        self._note(others, len(method.rows))
-        if self._time_gradient is not None:
-            nodes = method.nodes[-2::-1]
-            self._time_gradient.add_stages(index, nodes, step.stretch.h, *others[:2])
+        self._note(result, len(method.rows))
+        self._add_times(index, step, result)
         return total if inside is None else total + inside.cotangents.sum(0)
+
+    def transpose_run(
+        self,
+        steps: StepGrid,
+        index: int,
+        kept: KeptStates,
+        adjoint_state: Tensor,
+        *,
+        replays: bool,
+    ) -> Crossed | None:
+        """Carry the adjoint state across steps without outputs, with nothing else between them.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+        index : int
+            The last of them. The first is the first of all, or follows one that has outputs.
+        kept : KeptStates
+        adjoint_state : Tensor, shape (n,)
+        replays : bool
+            Whether their stages are to be made again.
+
+        Returns
+        -------
+        Crossed or None
+            None if there is no such step, or guards are to be checked first.
+        """
+        transpose, replay = (self.steps.shortcut(key) for key in (self._key, self.steps.replay_key))
+        if transpose is None or (replays and replay is None):
+            return None
+        first = index + 1
+        # The first slope of a step may be one that outputs inside the step before hang on.
+        while first and not steps[first - 1].thetas and not (first > 1 and steps[first - 2].thetas):
+            first -= 1
+        if first > index:
+            return None
+        num_stages = len(self.steps.method.rows)
+        shares = self._per_slope(adjoint_state, None, None)
+        crossed = steps[first : index + 1]
+        spans = self.steps.spans_of([step.stretch for step in crossed], adjoint_state)
+        for at in reversed(range(len(crossed))):
+            states = kept.of_step(first + at)
+            y = states[0]
+            if replays and replay is not None:
+                states = (y, *replay((y, spans[at])))
+            result = transpose((adjoint_state, spans[at], shares, *states))
+            adjoint_state = result[0]
+            self._add_times(first + at, crossed[at], result)
+        self._pullback.count(num_stages * len(crossed))
+        self.steps.field.nfe += (num_stages - 1) * len(crossed) if replays else 0
+        return Crossed(adjoint_state, first, y)
 
     def pull(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled | None:
         """Do what `Pullback` does in one call, by a graph; None if there is none."""
@@ -264,6 +331,12 @@ class CompiledSweep:
             return None
         self._note(result, 1)
         return Pulled(result[0], result[1], result[2])
+
+    def _add_times(self, index: int, step: Step, result: Sequence[Any]) -> None:
+        """Collect time's gradient, where it is wanted, from what a transposed step returns."""
+        if self._time_gradient is not None:
+            nodes = self.steps.method.nodes[-2::-1]
+            self._time_gradient.add_stages(index, nodes, step.stretch.h, result[1], result[2])
 
     def _note(self, result: Sequence[Any], num_stages: int) -> None:
         """Count stages, and keep in mind which parameters ``f`` reads: the end of a result."""

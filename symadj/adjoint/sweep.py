@@ -120,11 +120,24 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
     y_next, next_shares = y_end, False
     inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
+    first_crossed, replays = len(steps), False
+    # Between the steps of a run nobody looks, and nothing is brought back.
+    has_runs = compiled is not None and replayer is None and not ivp.observer.calls
     for index in reversed(range(len(steps))):
+        if index >= first_crossed:
+            continue
+        if compiled is not None and has_runs:
+            crossed = compiled.transpose_run(steps, index, kept, adjoint_state, replays=replays)
+            if crossed is not None:
+                adjoint_state, first_crossed, y_next = crossed
+                inside, next_shares = None, steps[first_crossed].shares_first_slope
+                if first_crossed:
+                    inside = _output_cotangents(ivp, steps[first_crossed - 1], cotangents)
+                continue
         step, h = steps[index], steps[index].stretch.h
         y, *others = kept.of_step(index)
         stages = Stages((y, *others) if explicit else others)
-        is_replayed = len(others) + explicit < weights.num_stages
+        is_replayed = replays = len(others) + explicit < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         pullback.looks = True
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None

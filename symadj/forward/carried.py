@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from symadj.forward.transforms import outside_transforms
+from symadj.forward.transforms import is_transformed, outside_transforms
 
 Carried: TypeAlias = tuple[Tensor, ...]
 """States of the generators, then the buffers, before one evaluation."""
@@ -43,9 +43,14 @@ class CarriedState:
 
     def same_generators(self, state: Carried) -> bool:
         """Return whether the generators are in this state."""
-        with outside_transforms():
-            now = self.generators()
-            return all(torch.equal(a, b) for a, b in zip(now, state[: len(now)], strict=True))
+        if is_transformed():
+            with outside_transforms():
+                return self._same_generators(state)
+        return self._same_generators(state)
+
+    def _same_generators(self, state: Carried) -> bool:
+        now = self.generators()
+        return all(torch.equal(a, b) for a, b in zip(now, state[: len(now)], strict=True))
 
     def read(self) -> Carried:
         """Return the whole state."""

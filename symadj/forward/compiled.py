@@ -72,6 +72,7 @@ class CompiledSteps:
         self.field, self.graphs = field, graphs
         self.method = Method.of(tableau)
         self.name, self._time_dtype = tableau.name, time_dtype
+        self.replay_key = ("replay", tableau.name)
         self.makes_first = not control.is_adaptive
         self._norm: Norm | None = None
         self._outer_norm: Norm | None = None
@@ -145,9 +146,14 @@ class CompiledSteps:
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
-        t0, t1, h, first_side, end_side = stretch
-        direction = math.copysign(1.0, h)
-        values = (t0, h, t1, first_side * direction, end_side * direction)
+        return self._numbers(_span(stretch), y)
+
+    def spans_of(self, stretches: Sequence[Stretch], y: Tensor) -> tuple[Tensor, ...]:
+        """Return what `span_of` does for many stretches, made at once."""
+        values = [value for stretch in stretches for value in _span(stretch)]
+        return self._numbers(values, y).view(-1, 5).unbind()
+
+    def _numbers(self, values: Sequence[float], y: Tensor) -> Tensor:
         dtype = self._time_dtype or y.dtype.to_real()
         code = CODES.get(dtype)
         if code is None or y.device.type != "cpu":
@@ -202,7 +208,7 @@ class CompiledSteps:
     def replay(self, y: Tensor, stretch: Stretch) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it."""
         make = functools.partial(replay_function, self.method)
-        states = self.call(("replay", self.name), make, (), (y, self.span_of(stretch, y)))
+        states = self.call(self.replay_key, make, (), (y, self.span_of(stretch, y)))
         if states is None:
             return None
         self.field.nfe += len(states)
@@ -286,11 +292,21 @@ class CompiledSteps:
             )
         return result
 
+    def shortcut(self, key: Any) -> Shortcut | None:
+        """Return how to call a function once more in this solve, if its guards were checked."""
+        return None if is_transformed() else self._shortcuts.get(key)
+
     def forget(self) -> None:
         """Let go of what the graphs were called with: guards are checked again by the next call."""
         for shortcut in self._shortcuts.values():
             shortcut.let_go()
         self._shortcuts.clear()
+
+
+def _span(stretch: Stretch) -> tuple[float, ...]:
+    t0, t1, h, first_side, end_side = stretch
+    direction = math.copysign(1.0, h)
+    return t0, h, t1, first_side * direction, end_side * direction
 
 
 def _itself(x: Tensor) -> Tensor:

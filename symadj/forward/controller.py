@@ -289,7 +289,7 @@ class ErrorControl:
 
 
 def _power(base: float, exponent: float) -> float:
-    return (torch.tensor(base, dtype=torch.float64) ** exponent).item()
+    return torch.pow(torch.scalar_tensor(base, dtype=torch.float64), exponent).item()
 
 
 def rms_norm(x: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class Shortcut(NamedTuple):
         for _, place in places:
             inputs[place] = None
         outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
-        tape = None if called.inner is None else called.inner.borrow(len(inputs))
+        tape = None if called.inner is None else called.inner.borrow()
         if tape is None:
             return Shortcut(called.graph, inputs, places, outputs, None)
         return Shortcut(tape, inputs, places, outputs, called.inner)
@@ -170,12 +170,13 @@ class Graphs:
             graph = torch._dynamo.lookup_backend(self._backend)(traced, inputs)
 
         def call(*given: Any) -> Any:
-            outputs = graph(*given)
-            inputs = None if inner is None else inner.take_inputs(outputs)
-            if inner is None or inputs is None:
-                self._called = Called(lambda inputs: graph(*inputs), None, given, outputs)
-            else:
+            called = None if inner is None else inner.call(given)
+            if inner is not None and called is not None:
+                inputs, outputs = called
                 self._called = Called(inner.function, inner, inputs, outputs)
+                return outputs
+            outputs = graph(*given) if inner is None else inner.learn(graph, given)
+            self._called = Called(lambda inputs: graph(*inputs), None, given, outputs)
             return outputs
 
         return call

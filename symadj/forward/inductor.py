@@ -8,47 +8,85 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from symadj.forward.matmuls import small_addmm, small_mm
 from symadj.forward.tape import Recipe, Tape
 
 
 class Inner:
-    """A function as the compiler has written it, watched: it takes a list, which it empties.
+    """A function as the compiler has written it, which takes a list and empties it.
 
     Parameters
     ----------
     compiled : object
-        What the compiler returns; from now on it calls this.
+        What the compiler returns; until the function is known, it calls this.
+
+    Attributes
+    ----------
+    function : callable
     """
 
     def __init__(self, compiled: Any) -> None:
-        self.function = compiled.current_callable
-        compiled.current_callable = self
+        self._compiled = compiled
+        self.function: Callable[[list[Any]], Sequence[Any]] = compiled.current_callable
+        compiled.current_callable = self._watched
         self._latest: tuple[tuple[Any, ...], Sequence[Any]] | None = None
+        self._order: tuple[int, ...] | None = None
+        self._edited: tuple[int, ...] = ()
         self._recipe: Recipe | None = None
-        self._is_known = False
         self._idle: list[Tape] = []
 
-    def __call__(self, inputs: list[Any]) -> Sequence[Any]:
+    def _watched(self, inputs: list[Any]) -> Sequence[Any]:
         """Call the function, and keep in mind with what."""
         given = tuple(inputs)
-        outputs: Sequence[Any] = self.function(inputs)
+        outputs = self.function(inputs)
         self._latest = given, outputs
         return outputs
 
-    def take_inputs(self, outputs: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Return what it was called with, if these outputs are the ones that it returned."""
+    def learn(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
+        """Call the graph around the function, and find out whether it did anything beside."""
+        versions = [x._version if isinstance(x, Tensor) else 0 for x in given]
+        outputs = graph(*given)
         latest, self._latest = self._latest, None
         if latest is None or len(latest[1]) != len(outputs):
-            return None
-        is_all = all(a is b for a, b in zip(latest[1], outputs, strict=True))
-        return latest[0] if is_all else None
+            return outputs
+        inputs, made = latest
+        places = {id(x): place for place, x in enumerate(given)}
+        if all(a is b for a, b in zip(made, outputs, strict=True)) and all(
+            id(x) in places for x in inputs
+        ):
+            self._edited = tuple(
+                place
+                for place, x in enumerate(given)
+                if isinstance(x, Tensor) and x._version > versions[place]
+            )
+            self._recipe = Recipe.of(self.function, len(inputs))
+            self._order = tuple(places[id(x)] for x in inputs)
+            self._compiled.current_callable = self.function
+        return outputs
 
-    def borrow(self, num_inputs: int) -> Tape | None:
+    def call(self, given: tuple[Any, ...]) -> tuple[tuple[Any, ...], Sequence[Any]] | None:
+        """Call the function in the place of the graph; None where the graph does more.
+
+        Returns
+        -------
+        tuple or None
+            The inputs, in the function's order, and the outputs.
+        """
+        if self._order is None:
+            return None
+        inputs = tuple(given[place] for place in self._order)
+        tape = self.borrow()
+        outputs = self.function(list(inputs)) if tape is None else tape(list(inputs))
+        if tape is not None:
+            self.give_back(tape)
+        # What else autograd has saved of them is out of date, which it has to see.
+        torch.autograd.graph.increment_version([given[place] for place in self._edited])
+        return inputs, outputs
+
+    def borrow(self) -> Tape | None:
         """Return a tape that does the same, for one caller; None where there can be none."""
-        if not self._is_known:
-            self._recipe, self._is_known = Recipe.of(self.function, num_inputs), True
         if self._recipe is None:
             return None
         try:
