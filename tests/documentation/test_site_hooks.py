@@ -9,7 +9,7 @@ import pytest
 exceptions = pytest.importorskip("mkdocs.exceptions", reason="the extra `docs` is not installed")
 pytest.importorskip("latex2mathml", reason="the extra `docs` is not installed")
 
-HOOKS = Path(__file__).parent.parent / "docs" / "hooks"
+HOOKS = Path(__file__).parents[2] / "docs" / "hooks"
 
 
 def hook(name):
