@@ -16,7 +16,7 @@ RESULTS := .asv/results
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve docs docs-serve test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
+.PHONY: help install report benchmark site serve docs docs-serve examples test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,7 +30,7 @@ $(VENV)/installed: pyproject.toml
 	# What builds, since nothing is built in isolation: comparisons build commits without a network.
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/build-requires.txt
-	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,docs,report,test]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[bench,docs,examples,report,test]"
 	touch $@
 
 install: $(VENV)/installed ## Make .venv and install everything into it
@@ -60,6 +60,13 @@ docs: $(VENV)/installed ## Build the documentation into docs-site/, with the rep
 
 docs-serve: $(VENV)/installed ## Show the documentation at 127.0.0.1:8000, built again when it is edited
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+EXAMPLES := $(patsubst examples/%.py,%,$(wildcard examples/*.py))
+examples: $(VENV)/installed ## Run every example, and draw the pictures of docs/examples.md: five minutes
+	@for name in $(EXAMPLES); do \
+	  echo "== $$name"; \
+	  OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python examples/$$name.py --output docs/pictures/$$name.png || exit 1; \
+	done
 
 test: check ## Check everything: what check does, then tests and doctests
 	$(BIN)/python -m pytest

@@ -2,11 +2,12 @@
 
 What it shows: a network learns an energy H(u), and the wave moves by du/dt = D grad H(u), D the
 central difference for d/dx (Matsubara, Ishikawa & Yaguchi, NeurIPS 2020, arXiv:1905.08604).
-Whatever the network has learned, its energy is conserved. The data are synthetic, computed by a spectral method, with symadj
-too: in Fourier space, in complex numbers, without the stiff linear part.
+Whatever the network has learned, the time-continuous model conserves its energy. The data are
+synthetic, computed by a spectral method, with symadj too: in Fourier space, in complex numbers,
+without the stiff linear part.
 
-It takes about 90 seconds. One should see the loss fall, and two solitons that were not trained on
-pass through each other, forecast sixteen times as far as the network was trained for.
+It takes about 70 seconds. One should see the loss fall, and two solitons that were not trained on,
+forecast sixteen times as far as the training segments reach, with an error that grows on the way.
 
     python examples/kdv_forecast.py [--output picture.png] [--quick]
 """

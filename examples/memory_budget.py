@@ -134,7 +134,9 @@ def main():
     for budget in [None, *BUDGETS]:
         runs[budget] = train(images, classes, 8 if arguments.quick else 60, budget)
         losses, peak, seconds, accuracy, plan = runs[budget]
-        print(f"{budget or 'no budget, backpropagation'}: loss {losses[0]:.4f} -> {losses[-1]:.4f}")
+        print(
+            f"{budget or 'backpropagation'}: loss {losses[0]:.4f}, in the end loss {losses[-1]:.4f}"
+        )
         print(f"  measured: peak {peak:.1f} MiB, {1e3 * seconds:.0f} ms; accuracy {accuracy:.1%}")
         print(f"  {plan or ''}")
     try:
