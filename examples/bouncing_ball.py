@@ -110,7 +110,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer bounces: two seconds")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    num_heard, num_later = (3, 1) if arguments.quick else (8, 4)
+    num_heard, num_later = (2, 1) if arguments.quick else (8, 4)
 
     compare_with_formula()
     truth, guess, ball = Ball(9.81, 0.85), Ball(7.0, 0.75), Ball(7.0, 0.75)

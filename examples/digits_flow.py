@@ -66,7 +66,7 @@ def draw(output, samples, losses, held_out):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.5), width_ratios=[1.2, 1])
     framed = nn.functional.pad(samples.reshape(NUM_CLASSES, -1, 8, 8), (1, 1, 1, 1))
     sheet = framed.permute(0, 2, 1, 3).reshape(10 * NUM_CLASSES, -1)
-    left.imshow(sheet, cmap="gray_r", vmin=0, vmax=16)
+    left.imshow(sheet.numpy(), cmap="gray_r", vmin=0, vmax=16)
     left.set(title="drawn from noise", xticks=[], yticks=range(5, 105, 10), ylabel="class")
     left.set_yticklabels(range(NUM_CLASSES))
     right.plot(losses, color="0.7", label="training batches")

@@ -82,7 +82,7 @@ def draw(output, times, truth, forecast, losses):
         strict=False,
     ):
         image = ax.imshow(
-            wave,
+            wave.numpy(),
             extent=extent,
             origin="lower",
             aspect="auto",

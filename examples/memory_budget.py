@@ -132,7 +132,7 @@ def main():
 
     runs = {}
     for budget in [None, *BUDGETS]:
-        runs[budget] = train(images, classes, 8 if arguments.quick else 60, budget)
+        runs[budget] = train(images, classes, 5 if arguments.quick else 60, budget)
         losses, peak, seconds, accuracy, plan = runs[budget]
         print(
             f"{budget or 'backpropagation'}: loss {losses[0]:.4f}, in the end loss {losses[-1]:.4f}"
