@@ -198,7 +198,6 @@ def count_instructions(
             return
         launcher = counters[side]
         try:
-            launcher.wait(limit - time.monotonic())
             with _worker(contestants, counters, side, seed=0) as worker:
                 for work in missing:
                     _progress(f"{work.name}: instructions of the {side}")
@@ -212,6 +211,12 @@ def count_instructions(
         except WorkerError as error:  # what was counted before stays
             journal.add("note", text=f"instructions of the {side}: {error}")
 
+    try:
+        for launcher in set(counters.values()):
+            launcher.wait(limit - time.monotonic())
+    except WorkerError as error:
+        journal.add("note", text=f"instructions: {error}")
+        return
     _on_both_sides(count_side)
 
 
