@@ -20,7 +20,7 @@ from reports.selection import select
 from reports.serve import LOOPBACK, Builder, make_server
 from reports.summaries import Summary, summarize
 
-_RESULTS = (Path(".asv/results"), Path("reports/results"))
+_RESULTS = (Path(".asv/results"), Path("reports/results"), Path(".asv/compare/tables"))
 _BENCHMARKS = Path(".benchmarks")
 _OUTPUT = Path("reports/site")
 

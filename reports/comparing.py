@@ -17,7 +17,7 @@ from reports.formats import (
     meter,
 )
 from reports.labels import OWN_METHODS, problem_label, tableau_label, tableau_order
-from reports.records import Case
+from reports.records import Case, VersionComparison
 from reports.summaries import Row, Summary
 from reports.sweeps import sweeps
 from reports.tables import Cell, Column, Table
@@ -212,4 +212,24 @@ def change_table(caption: str, items: Sequence[Change], summary: Summary) -> Tab
         f"{len(items) - _MOST_ROWS} smaller changes are left out."
         if len(items) > _MOST_ROWS
         else "",
+    )
+
+
+_KINDS = {"BROKEN": "worse", "WORSE": "worse", "BETTER": "better", "UNKNOWN": "missing"}
+
+
+def version_table(found: VersionComparison) -> Table:
+    """What a comparison of two versions printed: what changed, and every time."""
+    rows = [
+        tuple(
+            Cell(text, kind=_KINDS.get(status, "") if place == 0 else "")
+            for place, text in enumerate(cells)
+        )
+        for status, cells in found.rows
+    ]
+    return Table(
+        f"{found.base} → {found.head}",
+        tuple(Column(name, is_number=False) for name in found.columns),
+        tuple(rows[:_MOST_ROWS]),
+        f"{len(rows) - _MOST_ROWS} more rows are left out." if len(rows) > _MOST_ROWS else "",
     )

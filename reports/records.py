@@ -259,6 +259,32 @@ class Training:
 
 
 @dataclass(frozen=True)
+class VersionComparison:
+    """Two versions, measured by turns by ``make compare``.
+
+    Attributes
+    ----------
+    base, head, place, verdict : str
+        What, where, and what came out.
+    date : datetime or None
+        When it began, UTC.
+    columns : tuple of str
+    rows : tuple of (str, tuple of str)
+        Status, as ``WORSE`` or ``SAME``, and a text for each column.
+    notes : tuple of str
+    """
+
+    base: str
+    head: str
+    place: str
+    verdict: str
+    date: datetime | None
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What a loader found, and what it could not read.
 
@@ -274,6 +300,7 @@ class Loaded:
         In the order of the folders, then of the file names.
     processes : tuple of ProcessRun
         Training on growing numbers of processes.
+    comparisons : tuple of VersionComparison
     """
 
     runs: tuple[Run, ...] = ()
@@ -281,6 +308,7 @@ class Loaded:
     commits: Mapping[str, Commit] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
     processes: tuple[ProcessRun, ...] = ()
+    comparisons: tuple[VersionComparison, ...] = ()
 
     def __add__(self, other: "Loaded") -> "Loaded":
         """Both, one after the other."""
@@ -290,4 +318,5 @@ class Loaded:
             {**self.commits, **other.commits},
             self.trainings + other.trainings,
             self.processes + other.processes,
+            self.comparisons + other.comparisons,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
@@ -20,7 +21,7 @@ from .measurement import Contestants, measure
 from .merge import MergeError, merge_results
 from .recorded import RecordedError, compare_recorded
 from .sides import Side, SideError, digest, git, resolve
-from .table import Report, as_markdown, as_page, as_text
+from .table import Report, as_markdown, as_page, as_plain, as_text
 from .verdicts import Row, exit_status, judge
 from .work import WORKS, select
 
@@ -129,7 +130,12 @@ def _run(options: argparse.Namespace) -> int:
         if digest(HARNESS / "benchmarks") != journal.header["harness"]:
             journal.add("note", text="the benchmarks were edited meanwhile: measure again")
         journal.add("done")
-    return _tell(_report(journal, thresholds, accepted), options)
+    report = _report(journal, thresholds, accepted)
+    shown = options.folder / "tables" / str(journal.header["machine"]) / "compare"
+    shown.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_plain(report, str(journal.header["date"])), indent=1)
+    (shown / f"{journal.file.stem}.json").write_text(text + "\n", encoding="utf-8")
+    return _tell(report, options)
 
 
 def _header(base: Side, head: Side, options: argparse.Namespace) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reports.tolerances import Threshold
 
-from .verdicts import Row, Status
+from .verdicts import Row, Status, exit_status
 
 COLUMNS = ("", "case", "metric", "base", "head", "head / base", "how sure")
 _MARKS = {
@@ -134,6 +134,23 @@ def as_page(report: Report) -> str:
     body.append(f"<h2>What counts as a change</h2><dl>{reasons}</dl>")
     title = html.escape(f"{report.base} → {report.head}")
     return _PAGE.format(title=title, body="\n".join(body))
+
+
+def as_plain(report: Report, date: str) -> dict[str, object]:
+    """Return what a report shows of it, for JSON: see `reports.loaders.comparisons`."""
+    shown = _shown(report)
+    return {
+        "schema": 1,
+        "base": report.base,
+        "head": report.head,
+        "place": report.place,
+        "date": date,
+        "verdict": report.verdict,
+        "exit_status": exit_status(report.rows),
+        "columns": ["verdict", *COLUMNS[1:]],
+        "rows": [{"status": row.status.name, "cells": report.cells(row)} for row in shown],
+        "notes": report.notes,
+    }
 
 
 def _shown(report: Report) -> list[Row]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reports.loaders.asv import load_asv
 from reports.loaders.commits import load_commits
+from reports.loaders.comparisons import load_comparisons
 from reports.loaders.pytest_benchmark import load_pytest_benchmark
 from reports.loaders.scaling import load_scaling
 from reports.loaders.training import load_trainings
@@ -20,6 +21,7 @@ def load(results: Iterable[Path], benchmark_files: Iterable[Path]) -> Loaded:
         loaded += load_asv(folder)
         loaded += load_trainings(folder)
         loaded += load_scaling(folder)
+        loaded += load_comparisons(folder)
     for file in benchmark_files:
         loaded += load_pytest_benchmark(file)
     return loaded

@@ -1,7 +1,9 @@
 """One thing against another: ready-made tables, and the data for any two that a reader picks."""
 
+from datetime import UTC, datetime
+
 from reports.changes import LESS, MORE, SAME, UNDECIDED, broken, changes, surroundings
-from reports.comparing import change_table, machine_pairs, method_pairs, pair_table
+from reports.comparing import change_table, machine_pairs, method_pairs, pair_table, version_table
 from reports.labels import method_label, problem_label
 from reports.pages.site import Site, dump
 from reports.records import Run
@@ -18,6 +20,8 @@ _METERS = (
     "nfe_backward",
     "relative_gradient_error",
 )
+_NEVER = datetime.fromtimestamp(0, UTC)
+_MOST_COMPARISONS = 20
 _MOST_RUNS = 60  # of each machine, the newest: what a reader can pick from
 
 
@@ -25,6 +29,7 @@ def compare_page(site: Site) -> None:
     """Write it."""
     summary, before = site.summary, site.previous
     found = changes(before.run, site.run) if before else ()
+    latest = sorted(site.loaded.comparisons, key=lambda item: item.date or _NEVER, reverse=True)
     moved = [item for item in found if item.verdict in {MORE, LESS}]
     others = [
         (
@@ -61,6 +66,9 @@ def compare_page(site: Site) -> None:
             is_paired=True,
         ),
         others=others,
+        latest=latest[:1],
+        latest_table=version_table(latest[0]) if latest else None,
+        earlier=latest[1:_MOST_COMPARISONS],
         choices=[(number, run) for number, (run, folder) in enumerate(_pickable(site.places))],
         current=next(
             number for number, (run, _) in enumerate(_pickable(site.places)) if run is site.run

@@ -1,4 +1,4 @@
-"""A busy wait after every evaluation of f, both ways: SHARE of the processor time since the last."""
+"""Busy waiting after every evaluation of f, both ways: SHARE of the processor time since then."""
 
 import time
 from typing import Any
