@@ -135,7 +135,12 @@ def _run(options: argparse.Namespace) -> int:
     shown.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_plain(report, str(journal.header["date"])), indent=1)
     (shown / f"{journal.file.stem}.json").write_text(text + "\n", encoding="utf-8")
-    return _tell(report, options)
+    return _status(_tell(report, options), journal)
+
+
+def _status(status: int, journal: Journal) -> int:
+    """Return the exit status: of a comparison that was ended, none worse so far is no verdict."""
+    return COULD_NOT if status == 0 and not journal.is_finished else status
 
 
 def _header(base: Side, head: Side, options: argparse.Namespace) -> dict[str, object]:
@@ -194,7 +199,7 @@ def _report(
 def _show(options: argparse.Namespace) -> int:
     thresholds = read_thresholds(options.thresholds)
     journal = read_journal(options.journal)
-    return _tell(_report(journal, thresholds, ()), options)
+    return _status(_tell(_report(journal, thresholds, ()), options), journal)
 
 
 def _recorded(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ def read_journal(file: Path) -> Journal:
     except OSError as error:
         raise JournalError(f"{file}: cannot be read ({error.strerror})") from error
     header = _parse(lines[0])
-    if header is None or header.get("kind") != "header" or header.get("schema") != SCHEMA:
+    if header is None or not _is_header(header):
         raise JournalError(
             f"{file}: no comparison of schema {SCHEMA} (its first line is not the header of one)"
         )
@@ -182,6 +182,39 @@ def _parse(line: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
+def _is_header(header: Record) -> bool:
+    works, sides = header.get("works"), (header.get("base"), header.get("head"))
+    return (
+        header.get("kind") == "header"
+        and header.get("schema") == SCHEMA
+        and isinstance(works, list)
+        and all(isinstance(work, str) for work in works)
+        and all(isinstance(side, dict) and isinstance(side.get("label"), str) for side in sides)
+    )
+
+
 def _is_complete(record: Record) -> bool:
+    """Whether a record has what its kind needs, each of the type that it is read as."""
     needed = _NEEDED.get(str(record.get("kind")))
-    return needed is not None and needed <= set(record)
+    if needed is None or not needed <= set(record):
+        return False
+    if record["kind"] == "exact" and not {"values", "failure"} & set(record):
+        return False
+    return all(is_right(record[key]) for key, is_right in _TYPES.items() if key in record)
+
+
+def _is_figures(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        each is None or (isinstance(each, int | float) and not isinstance(each, bool))
+        for each in value.values()
+    )
+
+
+_TYPES: dict[str, Callable[[object], bool]] = {
+    "values": _is_figures,
+    "failure": lambda value: isinstance(value, str) and bool(value.strip()),
+    "text": lambda value: isinstance(value, str),
+    "work": lambda value: isinstance(value, str),
+    "side": lambda value: value in ("base", "head"),
+    "launch": lambda value: isinstance(value, int),
+}

@@ -140,7 +140,10 @@ class Launcher:
         try:
             self._is_ready = self._control.recv(6) == b"ready\n"
         except TimeoutError as error:
-            raise WorkerError(f"not started within {timeout_seconds:.0f} s") from error
+            waited = f"not started within {timeout_seconds:.0f} s"
+            raise WorkerError(
+                waited if timeout_seconds > 0 else "not started before the time was spent"
+            ) from error
         except OSError:
             pass
         if not self._is_ready:

@@ -103,3 +103,36 @@ def test_two_at_once_write_to_a_file_each_and_know_of_each_other(tmp_path):
 def test_every_line_is_strict_json(tmp_path):
     for line in write(tmp_path).read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)
+
+
+FIRST_LINE = {"kind": "header", "schema": 2, "works": ["a"]}
+
+
+@pytest.mark.parametrize("sides", [{}, {"base": 3, "head": {"label": "b"}}, {"base": {"label": 1}}])
+def test_a_header_that_names_no_sides_is_none(tmp_path, sides):
+    file = tmp_path / "foreign.jsonl"
+    file.write_text(json.dumps(FIRST_LINE | sides))
+    with pytest.raises(JournalError, match="foreign"):
+        read_journal(file)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"kind": "exact", "work": "a", "side": "base", "values": 7},
+        {"kind": "exact", "work": "a", "side": "base", "values": {"nvjp": "x"}},
+        {"kind": "exact", "work": "a", "side": ["base"], "values": {}},
+        {"kind": "exact", "work": "a", "side": "base"},
+        {"kind": "exact", "work": "a", "side": "base", "failure": " "},
+        {"kind": "instructions", "work": "a", "side": "head", "values": [1]},
+        {"kind": "note", "text": {}},
+        {"kind": "round", "work": "a", "try": 1, "launch": "x", "blocks": []},
+    ],
+)
+def test_a_record_of_another_type_is_named_and_left_out(tmp_path, record):
+    file = tmp_path / "odd.jsonl"
+    whole = {**FIRST_LINE, "base": {"label": "a"}, "head": {"label": "b"}}
+    file.write_text(f"{json.dumps(whole)}\n{json.dumps(record)}\n")
+    journal = read_journal(file)
+    assert journal.records == []
+    assert "line 2" in journal.warnings[0]
