@@ -37,6 +37,7 @@ from .meters import (
 from .methods import (
     BASELINE,
     DEFAULT_CHECKPOINTS,
+    KEEPING_STAGES,
     METHODS,
     Method,
     MethodUnavailableError,
@@ -192,7 +193,7 @@ class _Figures:
     peak: PeakBytes
     counts: CountingField
     first_call_seconds: float
-    num_operations: int
+    num_operations: float
     num_instructions: float
     joules: float
     error: float
@@ -328,9 +329,12 @@ def _left_out(case: Case) -> Measurement:
 
 def _figures(run: Run) -> _Figures:
     start = time.perf_counter()
-    run.gradient()  # a first call compiles and fills caches: none of the other figures' business
+    first = run.gradient()  # it compiles and fills caches: none of the other figures' business
     first_call_seconds = time.perf_counter() - start
     counts, gradient = run.counted()
+    if METHODS[run.case.method].is_compiled:  # counted without graphs, whose gradient is wanted
+        gradient = flatten(first)
+    del first
     error = step_error = NAN
     try:
         error = relative_error(
@@ -343,7 +347,9 @@ def _figures(run: Run) -> _Figures:
         first_call_seconds=first_call_seconds,
         peak=peak_bytes(run.gradient, run.device),
         counts=counts,
-        num_operations=count_operations(run.gradient),
+        num_operations=(
+            NAN if METHODS[run.case.method].is_compiled else count_operations(run.gradient)
+        ),
         num_instructions=(
             _instructions("run.gradient()", _setup(run.case)) if counts_instructions() else NAN
         ),
@@ -356,7 +362,7 @@ def _figures(run: Run) -> _Figures:
 
 def _floor(run: Run, counts: CountingField) -> _Floor:
     work = BareWork.of(run.instance, counts)
-    keeps_stages = "stages" in (run.case.checkpoints, run.case.method.removeprefix("symadj-"))
+    keeps_stages = run.case.checkpoints == "stages" or run.case.method in KEEPING_STAGES
     setup = _setup(run.case) + "; work = bare(run)"
     return _Floor(
         work=work,

@@ -60,10 +60,11 @@ def _axes(
     }
 
 
-def _overhead(*sizes: str) -> Sweep:
-    """What symadj costs above its floor, states kept or stages too."""
+def _overhead(*sizes: str, others: tuple[str, ...] = ON_REQUEST) -> Sweep:
+    """What symadj costs above its floor, states kept or stages too, and with compiled steps."""
     schemes = (*_DOPRI5, *_DOPRI8)
-    return Sweep(schemes, sizes, methods=("symadj",), checkpoints=("states", "stages"))
+    kept = ("states", "stages")
+    return Sweep(schemes, sizes, methods=("symadj",), checkpoints=kept, others=others)
 
 
 def _kept(size: str) -> Sweep:
@@ -130,7 +131,8 @@ SMOKE = SizeSet(
             BASIC,
         ),
         "mlp-checkpoints": _kept("2-8-2 batch 4"),
-        "mlp-overhead": _overhead("2-8-2 batch 4"),
+        # A compiler takes longer than all else that is run at this size.
+        "mlp-overhead": _overhead("2-8-2 batch 4", others=()),
         "kdv-checkpoints": _dial(
             "16 points 2 channels batch 2", (5,), _FEW, Effort(1, 1, seconds=0.0)
         ),

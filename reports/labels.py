@@ -8,7 +8,7 @@ from functools import lru_cache
 from reports.records import ProblemFacts
 
 BASE_METHOD = "torchdiffeq-backprop"
-OWN_METHODS = ("symadj", "symadj-stages")
+OWN_METHODS = ("symadj", "symadj-stages", "symadj-compiled")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ _METHODS = {
         "symplectic adjoint: exact; keeps the stage states too, so nothing is replayed",
         Style("#2f97d6", "square"),
         code='symadj.odeint(f, y0, t, checkpoints="stages")',
+    ),
+    "symadj-compiled": MethodLabel(
+        "symadj (compiled)",
+        "symadj compiled",
+        "symplectic adjoint: exact; keeps the stage states too, each step one graph of "
+        "torch.compile, made in the first call",
+        Style("#004c7f", "star"),
+        code='symadj.odeint(f, y0, t, checkpoints="stages", options={"compile": True})',
     ),
     "torchdiffeq-backprop": MethodLabel(
         "torchdiffeq backprop",

@@ -442,6 +442,23 @@ def test_derivatives_of_other_kinds_go_without_graphs():
     assert torch.equal(*solved)
 
 
+def test_a_mode_that_sees_every_operation_sees_them():
+    seen = []
+
+    class Sees(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    network, (y0, t) = Network(), problem()
+    with Sees():
+        found = gradients(odeint(network, y0, t, options=TRACED), (y0, *network.parameters()))
+    expected = gradients(odeint(network, y0, t), (y0, *network.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert sum("addmm" in name for name in seen) > 50
+    assert graphs_of(network, "eager").num_graphs == 0
+
+
 def test_hooks_see_the_whole_gradient_once():
     network, (y0, t) = Network(), problem()
     seen = []

@@ -20,7 +20,7 @@ from .method import (
     NotOfferedError,
     Solve,
 )
-from .of_symadj import COUNTS, DIAL, expected_replays
+from .of_symadj import COUNTS, DIAL, KEEPING_STAGES, expected_replays
 from .of_torchdiffeq import BASELINE
 from .registry import BASIC, BASIC_PEERS, METHODS, ON_REQUEST, plug_in, register
 
@@ -31,6 +31,7 @@ __all__ = [
     "COUNTS",
     "DEFAULT_CHECKPOINTS",
     "DIAL",
+    "KEEPING_STAGES",
     "METHODS",
     "ON_REQUEST",
     "Method",

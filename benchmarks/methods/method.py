@@ -47,6 +47,8 @@ class Method:
     calibrate : callable or None
         For a method of another order: ``calibrate(discretization, step_size)`` is the same problem
         in its own steps, which are made smaller until they reach the baseline's error.
+    is_compiled : bool
+        Whether graphs do the work, in which torch's operations are not there to be counted.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Method:
     takes_same_steps: bool = True
     settings: Mapping[str | int, Solve] | None = None
     calibrate: Callable[[Discretization, float], Discretization] | None = None
+    is_compiled: bool = False
 
     @property
     def solvers(self) -> Mapping[str | int, Solve]:

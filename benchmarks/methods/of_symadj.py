@@ -41,6 +41,9 @@ def _symadj(kept: str | int, **more_options: Any) -> Solve:
     options = DIAL[kept].get("options", {})
 
     def solve(field: nn.Module, y0: State, t: Tensor, how: Discretization) -> State:
+        tell = getattr(field, "callback_stats", None)
+        # A field that counts is evaluated one by one: in a graph there is nothing to count.
+        more = more_options if tell is None else {}
         solution = load(SYMADJ).solve(
             field,
             y0,
@@ -48,10 +51,9 @@ def _symadj(kept: str | int, **more_options: Any) -> Solve:
             rtol=how.rtol,
             atol=how.atol,
             method=how.tableau,
-            options={**how.options, **options, **more_options},
+            options={**how.options, **options, **more},
             **setting,
         )
-        tell = getattr(field, "callback_stats", None)
         if tell is not None:
             tell(solution.stats)
         ys: State = solution.ys
@@ -75,5 +77,8 @@ METHODS = (
     Method("symadj-stages", _symadj("stages")),
 )
 
-COMPILED = Method("symadj-compiled", _symadj("stages", compile=True))
+COMPILED = Method("symadj-compiled", _symadj("stages", compile=True), is_compiled=True)
 """Each step one graph of ``torch.compile``: which is made while a measurement warms up."""
+
+KEEPING_STAGES = frozenset({"symadj-stages", COMPILED.name})
+"""Methods that keep every stage state, whatever setting of the dial is named."""

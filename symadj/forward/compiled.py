@@ -248,7 +248,7 @@ class CompiledSteps:
         if shortcut is not None:
             return shortcut(changing)
         form = (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
-        if not self.are_on or is_transformed() or form in self.graphs.too_large:
+        if not self.are_on or _is_watched() or form in self.graphs.too_large:
             return None
         graphs = self.graphs
         graphs.allow(most_leaves, most_bytes)
@@ -294,13 +294,18 @@ class CompiledSteps:
 
     def shortcut(self, key: Any) -> Shortcut | None:
         """Return how to call a function once more in this solve, if its guards were checked."""
-        return None if is_transformed() else self._shortcuts.get(key)
+        return None if _is_watched() else self._shortcuts.get(key)
 
     def forget(self) -> None:
         """Let go of what the graphs were called with: guards are checked again by the next call."""
         for shortcut in self._shortcuts.values():
             shortcut.let_go()
         self._shortcuts.clear()
+
+
+def _is_watched() -> bool:
+    """Whether every operation is to be seen: by a transform, or a `TorchDispatchMode`."""
+    return is_transformed() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _span(stretch: Stretch) -> tuple[float, ...]:
