@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from .cahn_hilliard_spectral import cahn_hilliard_trajectory
-from .energy_field import EnergyField, parse_grid, second_difference
-from .losses import TrajectoryError
-from .problem import Problem, ProblemInstance, parse_size
+from .energy_field import second_difference
+from .learned_energy import energy_instance
+from .problem import Problem, ProblemInstance
 
 LENGTH = 1.0
 GAMMA = 5e-4
@@ -52,16 +52,14 @@ def separating_data(num_points: int, batch_size: int, seed: int) -> Tensor:
 
 def make_cahn_hilliard(size: str, seed: int) -> ProblemInstance:
     """Make the learning problem of a size such as ``"64 points 16 channels batch 8"``."""
-    network, batch_size = parse_size(size)
-    num_points, num_channels = parse_grid(network)
-    trajectory = separating_data(num_points, batch_size, seed)
-    generator = torch.Generator().manual_seed(seed)
-    return ProblemInstance(
-        field=EnergyField(num_channels, second_difference, LENGTH / num_points, GAIN, generator),
-        y0=trajectory[0].clone(),
-        t=torch.linspace(0.0, DURATION, NUM_OUTPUTS, dtype=torch.float64),
-        loss=TrajectoryError(trajectory),
-        batch_size=batch_size,
+    return energy_instance(
+        size,
+        seed,
+        data=separating_data,
+        operator=second_difference,
+        length=LENGTH,
+        times=torch.linspace(0.0, DURATION, NUM_OUTPUTS, dtype=torch.float64),
+        gain=GAIN,
     )
 
 

@@ -2,9 +2,9 @@
 
     u_t = ∂_xx (u³ - u - γ u_xx)        on the periodic interval [0, length)
 
-In Fourier space û' = (k² - γ k⁴) û - k² F[u³]. The linear part, stiff because of k⁴, is removed by
-an integrating factor. The cubic is cut at half of the wave numbers, beyond which it would be
-aliased. Mass is conserved exactly, since nothing drives the wave number 0, and the energy
+In Fourier space û' = (k² - γ k⁴) û - k² F[u³]. The cubic is cut at half of the wave numbers, beyond
+which it would be aliased. Mass is conserved exactly, since nothing drives the wave number 0, and
+the energy
 
     E(u) = ∫ (u² - 1)²/4 + γ u_x²/2 dx
 
@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from .rk4 import rk4_states
+from .spectral import spectral_trajectory
 
 RESOLVED_FRACTION = 1 / 2  # of the wave numbers; the rest would be aliased by the cubic
 
@@ -30,41 +30,21 @@ def cahn_hilliard_trajectory(
 
     Parameters
     ----------
-    u0 : Tensor, shape (..., num_points), float64
-        Initial values on an equidistant periodic grid.
     gamma : float
         Square of the interfaces' width, in units of length squared.
-    length : float
-        Period of the interval.
-    times : Tensor, shape (num_outputs,)
-        Increasing output times; the first one is u0's.
-    max_step : float
-        Largest time step; each output interval is divided evenly.
-
-    Returns
-    -------
-    Tensor, shape (num_outputs, ..., num_points)
-        u at the output times, the resolved wave numbers only.
+    u0, length, times, max_step
+        As for `spectral_trajectory`.
     """
-    num_points = u0.shape[-1]
-    mode = torch.arange(num_points // 2 + 1, dtype=torch.float64)
-    wave_number = 2 * math.pi / length * mode
-    is_resolved = mode < RESOLVED_FRACTION * (num_points // 2)
-    cubic_factor = -(wave_number**2) * is_resolved
-
-    def separate(v: Tensor) -> Tensor:
-        """-k² F[u³], the nonlinear part of û'."""
-        separated: Tensor = cubic_factor * torch.fft.rfft(torch.fft.irfft(v, n=num_points) ** 3)
-        return separated
-
-    states = rk4_states(
-        separate,
-        torch.fft.rfft(u0) * is_resolved,
+    return spectral_trajectory(
+        u0,
+        length=length,
         times=times,
         max_step=max_step,
-        linear=wave_number**2 - gamma * wave_number**4,
+        linear=lambda k: k**2 - gamma * k**4,
+        nonlinear=lambda u: u**3,
+        factor=lambda k: -(k**2),
+        resolved_fraction=RESOLVED_FRACTION,
     )
-    return torch.stack([torch.fft.irfft(v, n=num_points) for v in states])
 
 
 def cahn_hilliard_energy(u: Tensor, *, gamma: float, length: float) -> Tensor:

@@ -12,10 +12,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .energy_field import EnergyField, central_difference, parse_grid
+from .energy_field import central_difference
 from .kdv_spectral import kdv_trajectory, soliton
-from .losses import TrajectoryError
-from .problem import Problem, ProblemInstance, parse_size
+from .learned_energy import energy_instance
+from .problem import Problem, ProblemInstance
 
 LENGTH = 20.0
 NUM_OUTPUTS = 5
@@ -52,16 +52,14 @@ def two_soliton_data(num_points: int, batch_size: int, seed: int) -> Tensor:
 
 def make_kdv(size: str, seed: int) -> ProblemInstance:
     """Make the learning problem of a size such as ``"64 points 16 channels batch 8"``."""
-    network, batch_size = parse_size(size)
-    num_points, num_channels = parse_grid(network)
-    trajectory = two_soliton_data(num_points, batch_size, seed)
-    generator = torch.Generator().manual_seed(seed)
-    return ProblemInstance(
-        field=EnergyField(num_channels, central_difference, LENGTH / num_points, GAIN, generator),
-        y0=trajectory[0].clone(),
-        t=torch.linspace(0.0, DURATION, NUM_OUTPUTS, dtype=torch.float64),
-        loss=TrajectoryError(trajectory),
-        batch_size=batch_size,
+    return energy_instance(
+        size,
+        seed,
+        data=two_soliton_data,
+        operator=central_difference,
+        length=LENGTH,
+        times=torch.linspace(0.0, DURATION, NUM_OUTPUTS, dtype=torch.float64),
+        gain=GAIN,
     )
 
 
