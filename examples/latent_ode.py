@@ -6,7 +6,7 @@ says where in a latent space an ODE starts; a decoder reads the curve off its so
 Chen & Duvenaud, NeurIPS 2019, arXiv:1907.03907; here without the variational part). The data are
 synthetic: random frequency, phase and amplitude, and noise.
 
-It takes about 80 seconds. One should see the loss fall, and curves that were not trained on
+It takes about 60 seconds. One should see the loss fall, and curves that were not trained on
 continued beyond their samples.
 
     python examples/latent_ode.py [--output picture.png] [--quick]
@@ -73,14 +73,14 @@ def draw(output, curves, noisy, seen, forecast, losses):
         ax.plot(TIMES, forecast[k], color="tab:blue", label="latent ODE")
         ax.plot(TIMES[seen[k]], noisy[k, seen[k]], "k.", label="samples")
         ax.set(xlabel="time [s]", ylabel="signal", ylim=(-1.6, 1.6))
-    axes[0, 0].set_title("held out; grey: beyond the samples", fontsize="medium")
-    axes[0, 0].legend(fontsize="small", loc="lower left")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=3, title="held-out curves")
     axes[1, 2].semilogy(losses, color="tab:blue")
     axes[1, 2].axhline(NOISE**2, color="0.5", linestyle="--")
     axes[1, 2].text(0, NOISE**2, "noise", va="bottom", color="0.4")
     axes[1, 2].set(xlabel="iteration", ylabel="mean square error")
-    figure.tight_layout()
-    figure.savefig(output, dpi=90)
+    figure.tight_layout(rect=(0, 0, 1, 0.9))
+    figure.savefig(output, dpi=75)
 
 
 def main():
