@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .cells import Cache, CaseSuite
+from ..methods import ON_REQUEST
+from ..sizes import selected_size_set
+from .cells import Cache, CaseSuite, measured_cells
 
 
 class MlpOrder(CaseSuite, problem="mlp-order", tableaus=("bosh3", "dopri5", "dopri8")):
@@ -45,9 +47,17 @@ class MlpCheckpoints(CaseSuite, problem="mlp-checkpoints"):
         return self.measured_cells()
 
 
-class MlpOverhead(CaseSuite, problem="mlp-overhead"):
-    """Cost above the floor: the bare evaluations and products, and what has to be kept."""
+class _AboveFloor:
+    """symadj's steps one by one and as graphs, taking turns."""
 
     def setup_cache(self) -> Cache:
-        """Measure all cases."""
-        return self.measured_cells()
+        """Measure all cases of both classes; asv runs what they inherit once."""
+        return measured_cells(selected_size_set().cases("mlp-overhead"))
+
+
+class MlpOverhead(_AboveFloor, CaseSuite, problem="mlp-overhead", methods=("symadj",)):
+    """Cost above the floor: the bare evaluations and products, and what has to be kept."""
+
+
+class MlpOverheadCompiled(_AboveFloor, CaseSuite, problem="mlp-overhead", methods=ON_REQUEST):
+    """The same with compiled steps."""
