@@ -33,6 +33,7 @@ SUITES = (
     mlp.MlpSteps,
     mlp.MlpCheckpoints,
     mlp.MlpOverhead,
+    mlp.MlpOverheadCompiled,
     *(flows.CnfPower, flows.CnfGas, flows.CnfHepmass),
     *(flows.CnfMiniboone, flows.CnfBsds300, flows.CnfMnist),
     *(networks.OdeNet, networks.LatentOde, networks.Spiral),
@@ -43,7 +44,7 @@ USED = tuple(suite for suite in SUITES if suite.cases)  # at the size that is as
 
 
 def meters_of(suite):
-    with_floor = suite is mlp.MlpOverhead
+    with_floor = suite in (mlp.MlpOverhead, mlp.MlpOverheadCompiled)
     return applicable_meters(on_cuda=False, with_instructions=False, with_floor=with_floor)
 
 
@@ -92,8 +93,9 @@ def test_each_class_has_a_cache_of_its_own_but_those_that_take_turns(discovered)
     for name, benchmark in discovered.items():
         keys.setdefault(name.rpartition(".")[0], set()).add(benchmark.setup_cache_key)
     assert all(len(key) == 1 for key in keys.values())
-    assert len(set().union(*keys.values())) == len(USED) - 1
+    assert len(set().union(*keys.values())) == len(USED) - 2
     assert keys["suites.kdv.KdvCheckpoints"] == keys["suites.kdv.KdvCheckpointsPeers"]
+    assert keys["suites.mlp.MlpOverhead"] == keys["suites.mlp.MlpOverheadCompiled"]
 
 
 def test_classes_that_take_turns_are_measured_whole(monkeypatch):
