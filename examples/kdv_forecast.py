@@ -75,7 +75,7 @@ class LearnedEnergy(nn.Module):
 def draw(output, times, truth, forecast, losses):
     figure, axes = plt.subplots(2, 2, figsize=(10, 7))
     extent, limit = (0, LENGTH, 0, times[-1].item()), truth.max().item()
-    for ax, title, wave in zip(  # the fourth is for the loss
+    for ax, title, wave in zip(
         axes.flat,
         ("truth", "forecast", "forecast - truth"),
         (truth, forecast, forecast - truth),
