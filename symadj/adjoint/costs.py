@@ -152,7 +152,7 @@ class Costs:
         replay = use.evaluation_bytes + 2 * n if is_replayed else 0
         transpose = use.vjp_bytes + 2 * n
         if is_replayed and n <= SMALL_STATE_BYTES:
-            sweep += (self.num_stages - 1) * n
+            sweep += 2 * self.num_stages * n  # kept, and their cotangents beside the slopes
         if graphs > 1:
             replay += graphs * (use.graph_bytes + n) + use.vjp_bytes - use.graph_bytes
             transpose += (graphs - 1) * (use.graph_bytes + n)

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from symadj.forward.summation import ONE
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
 
@@ -101,12 +102,25 @@ class Gathered:
 
     def of_stage(self, i: int) -> Tensor:
         """Return ``μ_i``."""
-        scalars = self._weights.scalars
-        cotangent = torch.mul(self._adjoint_state, scalars[self._weights.b][i])
+        weights = self._weights
+        numbers, one = weights.numbers, ONE.get(self._adjoint_state.dtype)
+        if one is None or not numbers:
+            return self._of_stage_elsewhere(i)
+        cotangent = torch.mul(self._adjoint_state, numbers[weights.b][i])
+        for j in weights.uses[i]:
+            state = self._handed_on[j]
+            if state is not None:
+                cotangent.addcmul_(one, state, value=numbers[j][i])
+        return cotangent
+
+    def _of_stage_elsewhere(self, i: int) -> Tensor:
+        """Return ``μ_i`` where the weights are not known to Python."""
+        rows = self._weights.rows
+        cotangent = torch.mul(self._adjoint_state, rows[self._weights.b, i])
         for j in self._weights.uses[i]:
             state = self._handed_on[j]
             if state is not None:
-                cotangent.addcmul_(state, scalars[j][i])
+                cotangent.addcmul_(state, rows[j, i])
         return cotangent
 
     def hand_on(self, i: int, state: Tensor | None) -> None:

@@ -10,7 +10,7 @@ from symadj.adjoint.step import Stages
 from symadj.forward.slopes import SlopeColumns, SlopeRows, make_stage_slopes
 from symadj.forward.weights import Weights
 
-SMALL_STATE_BYTES = 4096
+SMALL_STATE_BYTES = 1024
 """States up to this size are kept where they could be made again: that takes longer."""
 
 

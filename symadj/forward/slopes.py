@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from symadj.forward.summation import Order, weighted_sum
+from symadj.forward.summation import Order, first_weights, weighted_sum
 from symadj.forward.transforms import is_transformed
 from symadj.forward.weights import Weights
 
@@ -61,12 +61,14 @@ class SlopeRows:
     Its interface is that of `SlopeColumns`.
     """
 
-    __slots__ = ("_orders", "k", "weights")
+    __slots__ = ("_firsts", "_orders", "k", "weights")
 
     def __init__(self, k: list[Tensor], weights: Weights, orders: Sequence[Order]) -> None:
         self.k = k
         self.weights = weights
         self._orders = orders
+        rows = zip(weights.rows.unbind(), orders, strict=True)
+        self._firsts = [first_weights(row, order) for row, order in rows]
 
     def combine(self, row: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
@@ -88,8 +90,7 @@ class SlopeRows:
         return self._sum(row, self._orders[row]).add_(y)
 
     def _sum(self, row: int, order: Order) -> Tensor:
-        weights = self.weights
-        return weighted_sum(self.k, weights.scalars[row], weights.numbers[row], order)
+        return weighted_sum(self.k, self.weights.numbers[row], self._firsts[row], order)
 
 
 class SlopeList:

@@ -31,35 +31,49 @@ NUM_TRIED = 1003
 
 
 def weighted_sum(
-    slopes: Sequence[Tensor], weights: Sequence[Tensor], numbers: Sequence[float], order: Order
+    slopes: Sequence[Tensor],
+    weights: Sequence[float],
+    firsts: Sequence[Tensor | None],
+    order: Order,
 ) -> Tensor:
     """Return ``Σ_i w_i k_i``, shape (n,), added in an order.
 
     Parameters
     ----------
     slopes : sequence of Tensor, shape (n,)
-    weights : sequence of Tensor, shape ()
-        One for each.
-    numbers : sequence of float
-        They again: each operation takes one sooner in its own form.
+    weights : sequence of float
+        One for each, rounded to the dtype of the slopes.
+    firsts : sequence of Tensor, shape (), or None
+        What `first_weights` makes of them.
     order : Order
         Of those that count: at least one.
     """
     one = ONE[slopes[0].dtype]
     total: Tensor | None = None
-    for group in order:
+    for group, weight in zip(order, firsts, strict=True):
         first = group[0]
-        if total is not None and len(group) == 1:
+        if weight is None and total is not None:
             # Neither add(alpha=...) nor the weight as a factor: these do not round the product.
-            total.addcmul_(slopes[first], one, value=numbers[first])
+            total.addcmul_(slopes[first], one, value=weights[first])
             continue
-        part = torch.mul(slopes[first], weights[first])
+        part = torch.mul(slopes[first], weights[first] if weight is None else weight)
         for i in group[1:]:
-            part.addcmul_(slopes[i], one, value=numbers[i])
+            part.addcmul_(slopes[i], one, value=weights[i])
         total = part if total is None else total.add_(part)
     if total is None:
         raise ValueError("a weighted sum needs a term: the order names none.")
     return total
+
+
+def first_weights(weights: Tensor, order: Order) -> list[Tensor | None]:
+    """Return, as views, the weights with which a product begins: it takes these sooner than floats.
+
+    They are those of the first term of each group, None where it is added to what was there before.
+    """
+    return [
+        weights[group[0]] if place == 0 or len(group) > 1 else None
+        for place, group in enumerate(order)
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -116,5 +130,5 @@ def _agrees(order: Order, num_terms: int, dtype: torch.dtype) -> bool:
         for shape in ((NUM_TRIED, num_terms), (num_terms,))
     )
     wanted = (matrix * weights).sum(-1)
-    rows = matrix.T.contiguous().unbind()
-    return torch.equal(weighted_sum(rows, weights.unbind(), weights.tolist(), order), wanted)
+    rows, firsts = matrix.T.contiguous().unbind(), first_weights(weights, order)
+    return torch.equal(weighted_sum(rows, weights.tolist(), firsts, order), wanted)

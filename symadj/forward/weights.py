@@ -116,11 +116,6 @@ class Weights:
         return [row[:count] for count, row in zip(self.counts, rows, strict=True)]
 
     @cached_property
-    def scalars(self) -> list[tuple[Tensor, ...]]:
-        """They again, number by number: an operation takes these sooner than a Python float."""
-        return [row.unbind() for row in self.of_made]
-
-    @cached_property
     def handed_on(self) -> list[Tensor]:
         """1, then ``h a_ij`` for ``j < i``, shape (i + 1, 1): the shares of ``ℓ_i``.
 
