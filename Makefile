@@ -14,9 +14,11 @@ RANGE ?= NEW
 COMPARISON := .asv/compare/latest
 RESULTS := .asv/results
 DIST := dist
+EVERY ?= 1
+ONLY ?= symadj
 
 .DEFAULT_GOAL := help
-.PHONY: help install report benchmark site serve docs docs-serve examples test check format hooks coverage smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
+.PHONY: help install report benchmark site serve docs docs-serve examples test check format hooks coverage mutants smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +90,9 @@ coverage: $(VENV)/installed ## Run all tests; list the lines that none reaches; 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="benchmarks/*,reports/*"
 	$(BIN)/coverage report --include="symadj/*" --fail-under=95
+
+mutants: $(VENV)/installed ## Break tableaus, steps, controller and schedules, one change at a time; fails where no test notices (ONLY=binomial EVERY=10)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation --only "$(ONLY)" --every $(EVERY)
 
 smoke: $(VENV)/installed ## Run every case and training at its smallest size, and build the report
 	$(MAKE) --no-print-directory benchmark SIZE=smoke
