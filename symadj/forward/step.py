@@ -23,38 +23,38 @@ KeepState: TypeAlias = Callable[[int, Tensor], object]
 """Told of a stage's index and its state, shape (n,)."""
 
 
-def rk_stages(
+def rk_step(
     field: Field,
     slopes: Slopes,
     y: Tensor,
     times: Sequence[Tensor],
-    num_slopes: int,
     keep_state: KeepState | None = None,
-) -> None:
-    """Make the stages of a step from ``y``, whose first slope ``k_0`` is there.
+) -> Tensor:
+    """Take one step from ``y``, whose first slope ``k_0`` is there.
 
     Parameters
     ----------
     field : Field
     slopes : Slopes
-        Slope 0 is read, slopes 1 to ``num_slopes - 1`` are written. Their weights are those of the
-        step's size.
+        Slope 0 is read, the others are written. Their weights are those of the step's size.
     y : Tensor, shape (n,)
         The state ``y_n``.
     times : sequence of Tensor, shape ()
         Times of the slopes.
-    num_slopes : int
-        How many slopes are wanted: s, or fewer where the last stage states alone are.
     keep_state : callable, optional
-        Told of every stage state after the first, which is ``y``: of all s, even where fewer
-        slopes are wanted.
+        Told of every stage state after the first, which is ``y``.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        The state ``y_{n+1}``.
     """
-    for i in range(1, num_slopes if keep_state is None else slopes.weights.num_stages):
+    for i in range(1, slopes.weights.num_stages):
         stage_state = slopes.advance(y, i)
         if keep_state is not None:
             keep_state(i, stage_state)
-        if i < num_slopes:
-            slopes.put(i, field(times[i], stage_state))
+        slopes.put(i, field(times[i], stage_state))
+    return slopes.advance(y, slopes.weights.b)
 
 
 def implicit_rk_step(
@@ -66,7 +66,7 @@ def implicit_rk_step(
     h: float,
     keep_state: KeepState | None = None,
 ) -> Tensor | None:
-    """Take one step of an implicit method; parameters as for `rk_stages`.
+    """Take one step of an implicit method; parameters as for `rk_step`.
 
     Returns
     -------
@@ -82,23 +82,4 @@ def implicit_rk_step(
         slopes.put(i, slope)
         if keep_state is not None:
             keep_state(i, stage_state)
-    return slopes.advance(y, slopes.weights.b)
-
-
-def rk_step(
-    field: Field,
-    slopes: Slopes,
-    y: Tensor,
-    times: Sequence[Tensor],
-    keep_state: KeepState | None = None,
-) -> Tensor:
-    """Take one step from ``y``; parameters as for `rk_stages`.
-
-    Returns
-    -------
-    Tensor, shape (n,)
-        The state ``y_{n+1}``.
-    """
-    s = slopes.weights.num_stages
-    rk_stages(field, slopes, y, times, s, keep_state)
     return slopes.advance(y, slopes.weights.b)

@@ -7,7 +7,7 @@ TARGETS = MappingProxyType(
         "symadj.tableaus.butcher": ("tests/tableaus",),
         "symadj.tableaus.explicit": ("tests/tableaus/test_explicit_conditions.py",),
         "symadj.tableaus.implicit": ("tests/tableaus/test_implicit_conditions.py",),
-        "symadj.forward.step": ("tests/adjoint/test_step.py", "tests/adjoint/test_sweep.py"),
+        "symadj.forward.step": ("tests/forward/test_step.py",),
         "symadj.forward.controller": (
             "tests/forward/test_controller.py",
             "tests/forward/test_against_torchdiffeq.py",
