@@ -46,7 +46,14 @@ def scattered(weights, y):
 
 
 def gathered(weights, y):
+    return Gathered(weights, None)
+
+
+def gathered_in_place(weights, y):
     return Gathered(weights, y.new_empty(weights.num_stages, y.numel()).unbind())
+
+
+WAYS = [scattered, gathered, gathered_in_place]
 
 
 def transposed(tableau, network, y, stages, adjoint_state, inside=None, way=scattered):
@@ -63,16 +70,43 @@ def transposed(tableau, network, y, stages, adjoint_state, inside=None, way=scat
     return result, pullback.param_gradients
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", EXPLICIT_TABLEAUS)
-def test_one_step_is_the_transpose_of_the_step(method):
+def test_one_step_is_the_transpose_of_the_step(method, way):
     tableau, network = EXPLICIT_TABLEAUS[method], Network()
     y = torch.randn(3, dtype=torch.float64, requires_grad=True)
     adjoint_state = torch.randn(3, dtype=torch.float64)
     y1, stages = plain_step(tableau, network, y, STEP_SIZE)
     wanted = torch.autograd.grad(y1, (y, *network.parameters()), adjoint_state)
-    y_bar, params_bar = transposed(tableau, network, y.detach(), stages, adjoint_state)
+    y_bar, params_bar = transposed(tableau, network, y.detach(), stages, adjoint_state, way=way)
     for mine, other in zip((y_bar, *params_bar), wanted, strict=True):
         assert relative_difference(mine, other) < 1e-14
+
+
+@pytest.mark.parametrize("method", EXPLICIT_TABLEAUS)
+def test_the_ways_to_gather_give_the_same_bits_and_can_be_used_again(method):
+    """Some stages hand on nothing, as where f does not depend on the state."""
+    tableau = EXPLICIT_TABLEAUS[method]
+    state = torch.randn(5, dtype=torch.float64)
+    weights = Weights(tableau, state)
+    weights.scale(STEP_SIZE)
+    ways = [way(weights, state) for way in WAYS]
+    for first_of_none in (0, 1, 3):  # of every second, from this one on
+        adjoint_state = torch.randn(5, dtype=torch.float64)
+        given = adjoint_state.clone()
+        for way in ways:
+            way.begin(adjoint_state)
+        for i in reversed(range(weights.num_stages)):
+            cotangents = [way.of_stage(i) for way in ways]
+            assert all(torch.equal(cotangent, cotangents[0]) for cotangent in cotangents)
+            handed_on = torch.randn(5, dtype=torch.float64)
+            is_none = i >= first_of_none and (i - first_of_none) % 2 == 0
+            for way, cotangent in zip(ways, cotangents, strict=True):
+                cotangent.zero_()  # it is the caller's
+                way.hand_on(i, None if is_none else handed_on.clone())
+        ends = [way.end() for way in ways]
+        assert all(torch.equal(end, ends[0]) for end in ends)
+        assert torch.equal(adjoint_state, given)
 
 
 @pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8", "tsit5"])
