@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .priority import hurry
 from .worker import WARM
 
 HARNESS = Path(__file__).resolve().parents[2]
@@ -124,7 +126,12 @@ class Launcher:
                 env=environment,
                 cwd=HARNESS,
             )
+        hurry(self._process.pid)  # before it imports torch, which is the longest part
         self._is_ready = False
+
+    def has_answered(self) -> bool:
+        """Whether `wait` would return, or raise, at once."""
+        return self._is_ready or bool(select.select([self._control], [], [], 0)[0])
 
     def wait(self, timeout_seconds: float = START_SECONDS) -> None:
         """Wait until workers can be had.

@@ -28,7 +28,7 @@ NARROW = 0.006
 """Half-width of the interval at which seconds need not be measured any longer."""
 
 MAX_SHARE_OF_INSTRUCTIONS = 0.6
-"""Of the time there is, what may have passed when the last instruction has been counted."""
+"""Of the time that is left after the exact metrics, what counting may take, waiting included."""
 
 ASK_SECONDS = 0.5
 """Of rounds that a worker runs before it hands them over, to be written down."""
@@ -72,8 +72,7 @@ def measure(
     launchers : mapping from side to Launcher, optional
         Where workers are forked; started and ended here if they are not given.
     """
-    start = time.monotonic()
-    deadline = start + seconds
+    deadline = time.monotonic() + seconds
     counted = [work for work in works if work.is_counted]
     with ExitStack() as stack:
         counters = None
@@ -84,12 +83,12 @@ def measure(
             launchers = stack.enter_context(launchers_of(contestants, Launcher))
         _check(contestants, launchers)
         _measure_exact(contestants, works, journal, launchers)
-        if counters is not None:
-            limit = start + MAX_SHARE_OF_INSTRUCTIONS * seconds
-            with _closed_afterwards(counters):
-                count_instructions(contestants, counted, journal, counters, limit)
         timed = [work for work in works if work.is_timed and _runs(journal, work)]
         for place, work in enumerate(timed):
+            # Valgrind may still be starting: the first seconds are then measured meanwhile.
+            if counters is not None and (place == 1 or _have_started(counters)):
+                _count_now(contestants, counted, journal, counters, deadline)
+                counters = None
             # Half for the first measurement; a repetition, where it is needed, takes as long.
             share = (deadline - time.monotonic()) / (len(timed) - place) / 2
             limit = time.monotonic() + share
@@ -97,6 +96,8 @@ def measure(
             first = evaluate(rounds_of(journal, work.name, 1))
             if first is not None and needs_repeat(first, thresholds[SECONDS]):
                 _time(contestants, work, journal, launchers, (2, time.monotonic() + share))
+        if counters is not None:
+            _count_now(contestants, counted, journal, counters, deadline)
 
 
 @contextmanager
@@ -112,11 +113,22 @@ def launchers_of(
         yield {side: by_python[build.python] for side, build in contestants.builds.items()}
 
 
-@contextmanager
-def _closed_afterwards(counters: Launchers) -> Iterator[None]:
-    """End the launchers afterwards, so that they are no burden to the clock."""
+def _have_started(counters: Launchers) -> bool:
+    return all(launcher.has_answered() for launcher in set(counters.values()))
+
+
+def _count_now(
+    contestants: Contestants,
+    works: Sequence[Work],
+    journal: Journal,
+    counters: Launchers,
+    deadline: float,
+) -> None:
+    """Count for a share of what is left, and end the launchers: they would burden the clock."""
+    now = time.monotonic()
+    limit = now + MAX_SHARE_OF_INSTRUCTIONS * (deadline - now)
     try:
-        yield
+        count_instructions(contestants, works, journal, counters, limit)
     finally:
         for launcher in set(counters.values()):
             launcher.close()

@@ -30,7 +30,7 @@ import torch
 from .clock import clocked_rounds
 from .counters import count_dispatched
 from .loaded import UNDER_TEST, LoadedSide
-from .priority import go_first, hurry
+from .priority import go_first
 
 # None of them may import what is under test: each side has its own.
 PRELOADED = (
@@ -52,7 +52,6 @@ _sides: dict[str, LoadedSide] = {}
 
 def main() -> None:
     """Fork a worker for each connection that comes through standard input, a socket."""
-    hurry()
     for name in PRELOADED:
         with contextlib.suppress(ImportError):  # the work that needs it will say so
             importlib.import_module(name)
