@@ -1,135 +1,177 @@
 """Command line: ``python -m benchmarks.compare.proof [--short]``.
 
-Exit status 0: every exact fault was found each time, and no figure of a pair without a fault was
-called worse; 1: not so.
+Exit status 0: what is found, and how often, is as wanted; 1: it is not; 2: not all runs were made.
+Killed, the same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
+import hashlib
+import os
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from reports.tolerances import read_thresholds
 
 from ..commands import THRESHOLDS
-from ..instructions import CountingLauncher, is_available
-from ..launcher import Launcher
+from ..launcher import HARNESS, Launcher
 from ..measurement import launchers_of
-from ..ratios import evaluate
-from ..verdicts import Row, Status, exit_status, rounds_of
+from ..sides import digest
 from ..work import WORKS, Work, select
-from .experiment import (
-    Laboratory,
-    contestants,
-    exact_rows,
-    instruction_rows,
-    record_launches,
-    resampled_verdicts,
-    seconds_threshold,
-    timed_work,
-)
+from .experiment import compare_exact, compare_whole, contestants
+from .ledger import Ledger, LedgerError, Verdict, open_ledger, read_ledger
 from .planting import EXACT_FAULTS, NO_FAULT, TIME_FAULTS, TIMED_BASES, Fault, plant
+from .summary import Plan, as_table, failures, num_missing
 
+FOLDER = Path(".asv") / "proof"
 SHORT_WORKS = "dopri5/64-64-64-64 batch 16"
 PROOF_WORKS = "dopri5/64-64-64-64 batch 16|rk4/16-64-16 batch 32/12/2|kdv"
-NUM_COMPARISONS = 200
+
+Compare = Callable[[Fault, int], tuple[int, list[str]]]
+"""From a fault and the number of the run to exit status and what is worse."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the proof and print what it found, as Markdown tables."""
+    """Run what is missing of the proof and print what was found, as a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare.proof", description=__doc__)
     parser.add_argument("--short", action="store_true", help="each exact fault once, on one case")
     parser.add_argument("--repeats", type=int, default=10, help="of each exact fault")
-    parser.add_argument("--cases", help="regular expression: the cases for the exact faults")
-    parser.add_argument("--launches", type=int, default=40, help="to record of each time fault")
-    parser.add_argument("--skip-exact", action="store_true", help="time faults only")
-    parser.add_argument("--skip-time", action="store_true", help="exact faults only")
-    parser.add_argument("--folder", type=Path, help="where journals are kept (default: nowhere)")
+    parser.add_argument("--comparisons", type=int, default=20, help="whole ones, of a time fault")
+    parser.add_argument("--no-change", type=int, default=100, help="whole ones, without a fault")
+    parser.add_argument("--seconds", type=float, default=300.0, help="of each whole comparison")
+    parser.add_argument("--show", action="store_true", help="what there is; run nothing")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"(default: {FOLDER})")
     options = parser.parse_args(arguments)
-    works = select(WORKS, options.cases or (SHORT_WORKS if options.short else PROOF_WORKS))
+    plan = _plan(options)
     with tempfile.TemporaryDirectory(prefix="compare-proof-") as scratch:
-        laboratory = Laboratory(
-            options.folder or Path(scratch) / "journals", read_thresholds(THRESHOLDS)
-        )
-        copies = Path(scratch) / "copies"
-        is_right = True
-        if not options.skip_exact:
-            is_right = _exact(laboratory, copies, works, 1 if options.short else options.repeats)
-        if not (options.short or options.skip_time):
-            is_right = _time(laboratory, copies, options.launches) and is_right
-    return 0 if is_right else 1
+        folder = Path(scratch) if options.short else options.folder / _version(options)
+        file = folder / "verdicts.jsonl"
+        if options.show:
+            return _tell(plan, read_ledger(file))
+        try:
+            with open_ledger(file) as ledger:
+                print(f"verdicts: {file}, {len(ledger.verdicts)} so far", file=sys.stderr)
+                try:
+                    bench = Bench(folder.resolve(), options.short, options.seconds, ledger.lock)
+                    _run(plan, ledger, bench)
+                except KeyboardInterrupt:
+                    print("stopped; the same command goes on from here", file=sys.stderr)
+                return _tell(plan, ledger)
+        except LedgerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
 
 
-def _planted(fault: Fault, copies: Path) -> Path:
-    folder = copies / fault.name.replace(" ", "-").replace("'", "")
-    return folder if folder.exists() else plant(fault, folder)
+def _plan(options: argparse.Namespace) -> Plan:
+    repeats = 1 if options.short else options.repeats
+    plan = {("exact", fault): repeats for fault in (NO_FAULT, *EXACT_FAULTS)}
+    if not options.short:
+        plan[("whole", NO_FAULT)] = options.no_change
+        plan |= {("whole", fault): options.comparisons for fault in TIME_FAULTS}
+    return {key: wanted for key, wanted in plan.items() if wanted > 0}
 
 
-def _exact(laboratory: Laboratory, copies: Path, works: Sequence[Work], repeats: int) -> bool:
-    base = _planted(NO_FAULT, copies)
-    print("| exact fault | found | by | seconds |\n| --- | --- | --- | --- |", flush=True)
-    is_right = True
-    with launchers_of(contestants(base, base), Launcher) as launchers:
-        for fault in (NO_FAULT, *EXACT_FAULTS):
-            sides = contestants(base, _planted(fault, copies))
-            found, metrics, start = 0, collections.Counter[str](), time.monotonic()
-            for _ in range(repeats):
-                rows = exact_rows(laboratory, fault.name, sides, works, launchers)
-                found += exit_status(rows) == 1
-                metrics.update({row.metric for row in rows if row.status is Status.WORSE})
-            by = ", ".join(sorted(metrics))
-            seconds = (time.monotonic() - start) / repeats
-            print(f"| {fault.name} | {found} of {repeats} | {by} | {seconds:.0f} |", flush=True)
-            is_right &= found == (0 if fault is NO_FAULT else repeats)
-    print()
-    return is_right
+def _version(options: argparse.Namespace) -> str:
+    """Return a name for what is tried: verdicts of other code, or of other times, do not count."""
+    parts = (digest(HARNESS / "symadj"), digest(HARNESS / "benchmarks"), str(options.seconds))
+    thresholds = THRESHOLDS.read_text(encoding="utf-8")
+    return hashlib.sha256("\n".join((*parts, thresholds)).encode()).hexdigest()[:16]
 
 
-def _time(laboratory: Laboratory, copies: Path, num_launches: int) -> bool:
-    faults = (NO_FAULT, *TIME_FAULTS)
-    bases = {
-        fault: _planted(TIMED_BASES.get(fault.module or "", NO_FAULT), copies) for fault in faults
-    }
-    instructions: dict[str, list[Row]] = {}
-    if is_available():
-        sides = contestants(bases[NO_FAULT], bases[NO_FAULT])
-        with launchers_of(sides, CountingLauncher) as launchers:
-            for fault in faults:
-                sides = contestants(bases[fault], _planted(fault, copies))
-                instructions[fault.name] = instruction_rows(
-                    laboratory, fault.name, sides, launchers
-                )
-    print("| time fault | ratio | base / base | seconds find it | blocked | instructions |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
-    is_right, work = True, timed_work()
-    for fault in faults:
-        sides = contestants(bases[fault], _planted(fault, copies))
-        journal = record_launches(laboratory, fault.name, sides, work, num_launches)
-        timing = evaluate(rounds_of(journal, work.name, 1))
-        verdicts = resampled_verdicts(journal, work, seconds_threshold(laboratory), NUM_COMPARISONS)
-        rate = verdicts.count(Status.WORSE) / len(verdicts)
-        unknown = verdicts.count(Status.UNKNOWN) / len(verdicts)
-        counted = ", ".join(_ratio(row) for row in instructions.get(fault.name, []))
-        print(
-            f"| {fault.name} | {timing and timing.ratio} | {timing and timing.control} | "
-            f"{rate:.1%} (not measured {unknown:.1%}) | "
-            f"{timing.head_blocked_share if timing else 0:.2%} | {counted} |",
-            flush=True,
-        )
-        if fault is NO_FAULT:
-            is_right = rate <= 0.01
-    return is_right
+def _run(plan: Plan, ledger: Ledger, bench: Bench) -> None:
+    """Make the missing runs: first of all faults the first, so that a part says most."""
+    done = {verdict.place for verdict in ledger.verdicts}
+    for kind in dict.fromkeys(kind for kind, _ in plan):
+        planned = {fault: wanted for (each, fault), wanted in plan.items() if each == kind}
+        missing = [
+            (fault, run)
+            for run in range(1, max(planned.values()) + 1)
+            for fault, wanted in planned.items()
+            if run <= wanted and (kind, fault.name, run) not in done
+        ]
+        if not missing:
+            continue
+        with ExitStack() as stack:
+            compare = bench.exact(stack) if kind == "exact" else bench.whole
+            for fault, run in missing:
+                print(f"{kind}: {fault.name}, run {run}", file=sys.stderr, flush=True)
+                start = time.monotonic()
+                status, worse = compare(fault, run)
+                took = round(time.monotonic() - start, 1)
+                load = round(os.getloadavg()[0], 1)
+                ledger.add(Verdict(kind, fault.name, run, status, worse, took, load))
 
 
-def _ratio(row: Row) -> str:
-    if not row.base or row.head is None:
-        return row.status.word
-    return f"{row.head / row.base:.4f} {row.status.word}"
+@dataclass(frozen=True)
+class Bench:
+    """Where copies are planted and compared.
+
+    Attributes
+    ----------
+    folder : Path
+    is_short : bool
+        One case instead of three, for the exact faults.
+    seconds : float
+        Of a whole comparison.
+    lock : int
+        File descriptor of the ledger's lock, which a whole comparison holds too.
+    """
+
+    folder: Path
+    is_short: bool
+    seconds: float
+    lock: int
+
+    def exact(self, stack: ExitStack) -> Compare:
+        """Return what compares exact metrics; one process serves them all."""
+        thresholds = read_thresholds(THRESHOLDS)
+        works: Sequence[Work] = select(WORKS, SHORT_WORKS if self.is_short else PROOF_WORKS)
+        base = self._planted(NO_FAULT)
+        launchers = stack.enter_context(launchers_of(contestants(base, base), Launcher))
+
+        def compare(fault: Fault, run: int) -> tuple[int, list[str]]:
+            sides = contestants(base, self._planted(fault))
+            folder = self.folder / "exact" / f"{_slug(fault)}-{run}"
+            return compare_exact(fault.name, sides, works, thresholds, launchers, folder)
+
+        return compare
+
+    def whole(self, fault: Fault, run: int) -> tuple[int, list[str]]:
+        """Compare as a user does; one that was killed goes on."""
+        base = self._planted(TIMED_BASES.get(fault.module or "", NO_FAULT))
+        folder = self.folder / "whole" / f"{_slug(fault)}-{run}"
+        return compare_whole(base, self._planted(fault), folder, self.seconds, self.lock)
+
+    def _planted(self, fault: Fault) -> Path:
+        copy = self.folder / "copies" / _slug(fault)
+        if not copy.exists():
+            unfinished = copy.with_name(f"unfinished-{copy.name}")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            plant(fault, unfinished).rename(copy)  # at once: half a copy is never taken for one
+        return copy
+
+
+def _slug(fault: Fault) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in fault.name)
+
+
+def _tell(plan: Plan, ledger: Ledger) -> int:
+    for warning in ledger.warnings:
+        print(warning, file=sys.stderr)
+    print(as_table(plan, ledger.verdicts))
+    wrong = list(failures(plan, ledger.verdicts))
+    for each in wrong:
+        print(f"not as wanted: {each}")
+    if num_missing(plan, ledger.verdicts):
+        return 2
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
+import json
+import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from reports.tolerances import Threshold
 
 from ..builds import Build
-from ..events import INSTRUCTIONS
-from ..journal import Journal, open_journal
-from ..launcher import Launcher
-from ..measurement import Contestants, clocked_launch, count_instructions, launchers_of, measure
-from ..ratios import Round, evaluate
+from ..journal import open_journal
+from ..launcher import HARNESS, Launcher
+from ..measurement import Contestants, measure
 from ..sides import DEFAULT_METHOD
-from ..verdicts import (
-    SECONDS,
-    Row,
-    Status,
-    judge,
-    needs_repeat,
-    rounds_of,
-    seconds_status,
-)
-from ..work import WORKS, Work, select
-
-LAUNCHES = 8
-"""Launches of one measurement of seconds: what a comparison of 300 s has time for."""
-
-COUNT_SECONDS = 1200.0
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """Where experiments are made.
-
-    Attributes
-    ----------
-    folder : Path
-        For journals.
-    thresholds : mapping from metric to Threshold
-    """
-
-    folder: Path
-    thresholds: Mapping[str, Threshold]
-
-    def journal_header(self, name: str, works: Sequence[Work]) -> dict[str, object]:
-        """Return a header that no other experiment has."""
-        names = [work.name for work in works]
-        return {"base": {"label": "no fault"}, "head": {"label": name}, "works": names}
+from ..verdicts import Row, Status, exit_status, judge
+from ..work import Work
 
 
 def contestants(base: Path, head: Path) -> Contestants:
@@ -64,84 +26,66 @@ def contestants(base: Path, head: Path) -> Contestants:
     return Contestants(builds, dict.fromkeys(sides, DEFAULT_METHOD))
 
 
-def exact_rows(
-    laboratory: Laboratory,
+def compare_exact(
     name: str,
     sides: Contestants,
     works: Sequence[Work],
+    thresholds: Mapping[str, Threshold],
     launchers: Mapping[str, Launcher],
-) -> list[Row]:
-    """Compare exact metrics, anew: in workers of their own."""
-    with open_journal(laboratory.folder, laboratory.journal_header(name, works)) as journal:
-        measure(sides, works, journal, laboratory.thresholds, 0.0, launchers)
-        journal.add("done")
-        return judge(journal, laboratory.thresholds, ())
+    folder: Path,
+) -> tuple[int, list[str]]:
+    """Compare exact metrics, anew: in workers of their own.
 
-
-def record_launches(
-    laboratory: Laboratory, name: str, sides: Contestants, work: Work, num_launches: int
-) -> Journal:
-    """Time a pair, many launches one after the other."""
-    with (
-        open_journal(laboratory.folder, laboratory.journal_header(name, [work])) as journal,
-        launchers_of(sides, Launcher) as launchers,
-    ):
-        for launch in range(1, num_launches + 1):
-            print(f"{name}: launch {launch} of {num_launches}", file=sys.stderr, flush=True)
-            clocked_launch(sides, work, journal, launchers, (1, launch, time.monotonic() + 60))
-        journal.add("done")
-        return journal
-
-
-def instruction_rows(
-    laboratory: Laboratory, name: str, sides: Contestants, launchers: Mapping[str, Launcher]
-) -> list[Row]:
-    """Compare instructions."""
-    works = [work for work in WORKS if work.is_counted]
-    with open_journal(laboratory.folder, laboratory.journal_header(name, works)) as journal:
-        for work in works:
-            for side in ("base", "head"):  # nothing is counted of what does not run
-                journal.add("exact", work=work.name, side=side, values={})
-        limit = time.monotonic() + COUNT_SECONDS
-        count_instructions(sides, works, journal, launchers, limit)
-        journal.add("done")
-        return [
-            row for row in judge(journal, laboratory.thresholds, ()) if row.metric == INSTRUCTIONS
-        ]
-
-
-def resampled_verdicts(
-    journal: Journal, work: Work, threshold: Threshold, num_comparisons: int, seed: int = 0
-) -> list[Status]:
-    """Judge comparisons put together from recorded launches.
-
-    Each draws the launches of its two measurements from those recorded, none twice. As the
-    launches are the same for all comparisons, these are not independent: with forty launches,
-    take a rate near 0 or 1 for what it is.
+    Returns
+    -------
+    int
+        The exit status that the comparison would have.
+    list of str
+        The metrics that are worse.
     """
-    launches: dict[int, list[Round]] = {}
-    for one in rounds_of(journal, work.name, 1):
-        launches.setdefault(one.launch, []).append(one)
-    generator = np.random.default_rng(seed)
-    verdicts = []
-    for _ in range(num_comparisons):
-        drawn = generator.permutation(list(launches))[: 2 * LAUNCHES]
-        first, second = (
-            evaluate(itertools.chain.from_iterable(launches[launch] for launch in half))
-            for half in (drawn[:LAUNCHES], drawn[LAUNCHES:])
-        )
-        if first is None:
-            raise ValueError("no launch was recorded")
-        repeated = second if needs_repeat(first, threshold) else None
-        verdicts.append(seconds_status(first, repeated, threshold)[0])
-    return verdicts
+    header = {
+        "base": {"label": "no fault"},
+        "head": {"label": name},
+        "works": [work.name for work in works],
+    }
+    with open_journal(folder, header) as journal:
+        measure(sides, works, journal, thresholds, 0.0, launchers)
+        journal.add("done")
+        rows: list[Row] = judge(journal, thresholds, ())
+    return exit_status(rows), sorted({row.metric for row in rows if row.status is Status.WORSE})
 
 
-def timed_work() -> Work:
-    """Return the work whose seconds are recorded."""
-    return select(WORKS, "mlp-size/dopri5/2-50-2")[0]
+def compare_whole(
+    base: Path, head: Path, folder: Path, seconds: float, lock: int
+) -> tuple[int, list[str]]:
+    """Run the command that a user runs, and take its exit status for the verdict.
+
+    It holds the ledger's lock as well: should the proof be killed, a second one waits for its end.
+
+    Returns
+    -------
+    int
+        The command's exit status.
+    list of str
+        What its table calls worse: metrics, as "seconds".
+    """
+    command = [sys.executable, "-m", "benchmarks", "compare", str(base), str(head)]
+    done = subprocess.run(
+        [*command, "--folder", str(folder), "--seconds", str(seconds)],
+        cwd=HARNESS,
+        stdout=subprocess.DEVNULL,
+        check=False,
+        pass_fds=(lock,),
+    )
+    return done.returncode, _worse_in(folder)
 
 
-def seconds_threshold(laboratory: Laboratory) -> Threshold:
-    """Return the threshold of seconds."""
-    return laboratory.thresholds[SECONDS]
+def _worse_in(folder: Path) -> list[str]:
+    """Return the metrics that are worse by the latest table of a comparison; none without one."""
+    tables = sorted(folder.glob("tables/*/compare/*.json"))
+    if not tables:
+        return []
+    table = json.loads(tables[-1].read_text(encoding="utf-8"))
+    metric = table["columns"].index("metric")
+    worse = (row for row in table["rows"] if row["status"] == Status.WORSE.name)
+    return sorted({row["cells"][metric] for row in worse})

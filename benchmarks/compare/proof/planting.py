@@ -51,11 +51,14 @@ class Fault:
         A module of ``planted/``; None for a copy without a fault.
     share : float
         Of time, where the module asks for it.
+    wanted : float
+        How often it is to be found.
     """
 
     name: str
     module: str | None
     share: float = 0.0
+    wanted: float = 1.0
 
 
 NO_FAULT = Fault("no change", None)
@@ -77,8 +80,10 @@ TIMED_BASES = {
 an evaluation is itself 4 % of a small solve, and would else make 3 % out to be 7 %."""
 
 TIME_FAULTS = (
-    *(Fault(f"{share:.0%} more time", "more_time", share) for share in (0.03, 0.05, 0.10)),
-    Fault("3% more time, asleep", "more_sleep", 0.03),
+    Fault("3% more time", "more_time", 0.03, 0.8),
+    Fault("5% more time", "more_time", 0.05, 0.95),
+    Fault("10% more time", "more_time", 0.10, 0.95),
+    Fault("3% more time, asleep", "more_sleep", 0.03, 0.8),
 )
 
 
