@@ -431,8 +431,8 @@ def _check_attempt(
         raise StepUnderflowError(
             f"The step size fell to {size:.3g} at t = {t!r}, where adding it changes nothing: the "
             f"error estimate cannot be brought below the tolerance. Allowed is any step that moves "
-            f"t. Loosen rtol and atol, use float64, set options={{'min_step': ...}}, or treat "
-            f"the problem as stiff.",
+            f"t. If the solution grows without bound there, end before it; else loosen rtol and "
+            f"atol, use float64, set options={{'min_step': ...}}, or treat the problem as stiff.",
             t=t,
             y=ivp.field.packing.unpack(y),
         )
