@@ -137,6 +137,11 @@ def test_pid_is_soederlinds():
     assert carry[0] == pytest.approx(0.1 * factor, rel=1e-12)
 
 
+def test_pid_before_there_are_earlier_ratios():
+    _, carry = judged(0.05, pid=(0.3, 0.4, 0.05))
+    assert carry[0] == pytest.approx(0.1 * 0.9 * 0.05 ** (-0.75 / 5), rel=1e-12)
+
+
 def test_earlier_ratios_never_enlarge_a_step_after_a_rejection():
     """Here they would, by far: the error falls from 1e-9 to a little above one."""
     _, carry = judged(1.1, earlier=(1e9, 0.0), pid=(2.0, 1.0, 0.0))
@@ -162,16 +167,17 @@ def first_step(func, y0, **changes):
 
 @pytest.mark.parametrize("direction", [1.0, -1.0])
 def test_the_first_step_is_that_of_hairer_norsett_and_wanner(direction):
-    """The steps a) to f) of II.4, by hand, for y' = -3 y + t² at t = 2."""
-    func = lambda t, y: -3.0 * y + t**2
+    """The steps a) to f) of II.4, by hand, for y' = -9 y + t² at t = 2."""
+    func = lambda t, y: -9.0 * y + t**2
     y0 = torch.tensor([0.7], dtype=torch.float64)
     scale = 1e-6 + 1e-3 * 0.7
-    slope = -3 * 0.7 + 4
-    d0, d1 = 0.7 / scale, slope / scale
+    slope = -9 * 0.7 + 4
+    d0, d1 = 0.7 / scale, abs(slope) / scale
     h0 = 0.01 * d0 / d1
-    later = -3 * (0.7 + direction * h0 * slope) + (2 + direction * h0) ** 2
+    later = -9 * (0.7 + direction * h0 * slope) + (2 + direction * h0) ** 2
     d2 = abs(later - slope) / scale / h0
     h1 = (0.01 / max(d1, d2)) ** (1 / 5)
+    assert d2 > d1  # so that it is what counts
     assert h1 < 100 * h0
     found = first_step(func, y0, direction=direction)
     assert found == pytest.approx(h1, rel=1e-10)
