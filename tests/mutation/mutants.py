@@ -31,6 +31,10 @@ _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 _OF_COEFFICIENTS = {"_exact", "_triangle"}
 """Functions whose strings are numbers."""
 
+SEEN_CHARACTERS = 14
+"""Of a number up to 100 the digits within them, sign and point included, change its float64 by more
+than `symadj.tableaus.butcher.COEFFICIENT_TOLERANCE`."""
+
 _NOT_ENTERED = {"annotation", "returns", "decorator_list", "bases"}
 """Fields of a node that do nothing when the code runs, or only say what it is."""
 
@@ -59,8 +63,8 @@ def mutants(source: str) -> Iterator[Mutant]:
     seen: Counter[str] = Counter()
     for where, path in _places(tree, "module", ()):
         node = _at(tree, path)
-        for changed in _changes(node):
-            name = f"{where}: {_shown(node)} -> {_shown(changed)}"
+        for before, after, changed in (*_changed_coefficients(node), *_changed(node)):
+            name = f"{where}: {before} -> {after}"
             seen[name] += 1
             if seen[name] > 1:
                 name += f" (#{seen[name]})"
@@ -116,8 +120,6 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield _replaced(node, value=not value)
         case ast.Constant(value=int(value) | float(value)):
             yield _replaced(node, value=value + 1)
-        case ast.Call(func=ast.Name(id=name), args=texts) if name in _OF_COEFFICIENTS:
-            yield from _other_coefficients(node, texts)
         case ast.Raise():
             yield ast.Pass()
         case ast.Expr(value=ast.Call()):
@@ -128,6 +130,11 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield _replaced(node, test=ast.UnaryOp(op=ast.Not(), operand=node.test))
 
 
+def _changed(node: ast.AST) -> Iterator[tuple[str, str, ast.AST]]:
+    for changed in _changes(node):
+        yield _shown(node), _shown(changed), changed
+
+
 def _replaced(node: ast.AST, **fields: object) -> ast.AST:
     changed = copy.copy(node)
     for field, value in fields.items():
@@ -135,17 +142,23 @@ def _replaced(node: ast.AST, **fields: object) -> ast.AST:
     return changed
 
 
-def _other_coefficients(call: ast.Call, texts: list[ast.expr]) -> Iterator[ast.Call]:
-    """Change one number of a table after the other, by one in the last digit of its numerator."""
+def _changed_coefficients(node: ast.AST) -> Iterator[tuple[str, str, ast.AST]]:
+    """Change one number of a table after the other: the last digit that a float64 is sure to see."""
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=texts) if name in _OF_COEFFICIENTS:
+            pass
+        case _:
+            return
     for i, text in enumerate(texts):
         if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
             continue
         for number in re.finditer(r"\S+", text.value):
-            numerator = number.group().partition("/")[0]
-            last = number.start() + len(numerator) - 1
-            digit = (int(text.value[last]) + 1) % 10
-            changed = f"{text.value[:last]}{digit}{text.value[last + 1 :]}"
-            yield _replaced(call, args=[*texts[:i], ast.Constant(changed), *texts[i + 1 :]])
+            before = number.group()
+            last = min(len(before.partition("/")[0]), SEEN_CHARACTERS) - 1
+            after = f"{before[:last]}{(int(before[last]) + 1) % 10}{before[last + 1 :]}"
+            changed = f"{text.value[: number.start()]}{after}{text.value[number.end() :]}"
+            args = [*texts[:i], ast.Constant(changed), *texts[i + 1 :]]
+            yield before, after, _replaced(node, args=args)
 
 
 def _shown(node: ast.AST) -> str:
