@@ -143,7 +143,7 @@ def _replaced(node: ast.AST, **fields: object) -> ast.AST:
 
 
 def _changed_coefficients(node: ast.AST) -> Iterator[tuple[str, str, ast.AST]]:
-    """Change one number of a table after the other: the last digit that a float64 is sure to see."""
+    """Change each number of a table: the last digit that a float64 is sure to see."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=texts) if name in _OF_COEFFICIENTS:
             pass
