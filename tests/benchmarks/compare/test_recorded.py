@@ -68,6 +68,21 @@ def test_a_failed_benchmark_is_broken_and_a_renamed_one_is_said(tmp_path):
     assert all("renamed, or not run" in row.note for row in found)
 
 
+def test_a_cut_machine_file_is_named_and_its_results_are_compared(tmp_path):
+    for commit in (BASE, HEAD):
+        result_file(tmp_path, commit, nfe_forward=40)
+    machine = tmp_path / "here" / "machine.json"
+    whole = json.dumps({"machine": "here", "cpu": "a processor", "num_cpu": "2", "version": 1})
+    machine.write_text(whole)
+    assert compare(tmp_path)[1] == []
+    for cut in range(len(whole)):
+        machine.write_text(whole[:cut])
+        rows, notes = compare(tmp_path)
+        assert rows["nfe_forward"].status is Status.SAME
+        (note,) = notes
+        assert str(machine) in note
+
+
 def test_nothing_in_common_is_no_verdict(tmp_path):
     result_file(tmp_path, BASE, nfe_forward=40)
     with pytest.raises(RecordedError, match="there are results of aaaaaaaa"):
