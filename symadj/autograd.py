@@ -155,6 +155,9 @@ class SymplecticAdjoint(torch.autograd.Function):
         if torch.is_grad_enabled():
             gradients = Derivative.apply(record, internals, wants, 1, cotangents, *inputs)  # type: ignore[no-untyped-call]
         else:
+            # What the sweep is done with is freed as it goes, unless the graph is to be kept.
+            rest.clear()
+            ctx.maybe_clear_saved_tensors()
             gradients = _sweep(record, internals, wants, cotangents, *inputs)
         return (None, None, None, *gradients)
 
@@ -311,11 +314,14 @@ def _sweep(
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of initial state, times, knots and parameters."""
     output_slopes, y_end, *tensors = internals
+    if isinstance(internals, list):
+        internals.clear()
     wants_times, wants_knots = wants
     with ExitStack() as stack:
         replayer = stack.enter_context(record.again())
         stack.enter_context(hooks_aside(record.leaves(params)))
         kept: KeptStates = Snapshots(record.per_step, [y for y in tensors if y is not None])
+        tensors.clear()
         walk = Walk(record.ivp, record.steps, y0, replayer)
         if record.stored is not None:
             kept = stack.enter_context(closing(record.stored.rewind(walk, y0.detach())))

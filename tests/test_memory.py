@@ -5,6 +5,8 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 import symadj
 from symadj.forward.field import Field
@@ -124,3 +126,38 @@ def test_a_thousand_training_steps_in_flat_memory():
             counts.append(tensors())
     assert max(counts) - min(counts) <= 2
     assert counts[-1] <= counts[0]
+
+
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_states_go_as_the_sweep_passes_them(retain_graph):
+    """Unless they may be wanted again."""
+    gone = []
+
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(3, 3)
+            self.storages = ()
+
+        def forward(self, t, y):
+            gone.append(sum(storage.expired() for storage in self.storages))
+            return self.net(y)
+
+    field, y0 = Watching(), torch.randn(5, 3, requires_grad=True)
+    ys = symadj.odeint(
+        field, y0, torch.tensor([0.0, 1.0]), method="rk4", options={"step_size": 0.1}
+    )
+    node = ys.grad_fn
+    while not hasattr(node, "saved_tensors"):
+        ((node, _),) = node.next_functions
+    states = [x for x in node.saved_tensors if x is not None and x.shape == (15,)]
+    assert len(states) >= 10
+    field.storages = [StorageWeakRef(state.untyped_storage()) for state in states]
+    del states
+    gone.clear()
+    (first,) = torch.autograd.grad(ys[-1].sum(), y0, retain_graph=retain_graph)
+    assert gone == sorted(gone)
+    assert gone[-1] == 0 if retain_graph else gone[-1] >= 8
+    if retain_graph:
+        (second,) = torch.autograd.grad(ys[-1].sum(), y0)
+        assert torch.equal(first, second)

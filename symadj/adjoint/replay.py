@@ -84,21 +84,25 @@ class Replay:
         states: list[Tensor] = []
         for i in range(num_stages):
             stage_state = slopes.advance(y, i) if i else y
+            is_needed = i + 1 < num_stages or needs_end
+            if self.has_all_graphs and not is_needed:
+                slopes.release()
             if i >= self._first_graph:
                 with torch.enable_grad():
                     evaluation = self._pullback.evaluate(times[i], stage_state)
-                slopes.hold(i, self._pullback.slope_of(evaluation))
+                if is_needed:
+                    slopes.hold(i, self._pullback.slope_of(evaluation))
                 evaluations[i] = self._pullback.without_slopes(evaluation)
                 del evaluation
                 continue
             if self._keeps_states:
                 states.append(stage_state)
-            if i + 1 < num_stages or needs_end:
+            if is_needed:
                 slopes.put(i, field(times[i], stage_state))
         if needs_end:
             y_next = slopes.advance(y, self._weights.b)
-        if self.has_all_graphs:
-            self._slopes = None  # what is held in it
+            if self.has_all_graphs:
+                slopes.release()
         return Stages(_StatesAgain(y, slopes) if self.needs_slopes else states, evaluations), y_next
 
 

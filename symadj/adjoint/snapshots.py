@@ -36,5 +36,6 @@ class Snapshots:
         self.tensors.extend(stage_states)
 
     def of_step(self, index: int) -> Sequence[Tensor]:
-        """Return what was kept of a step."""
+        """Return what was kept of a step, and let go of what was kept of those after it."""
+        del self.tensors[(index + 1) * self.per_step :]
         return self.tensors[index * self.per_step : (index + 1) * self.per_step]

@@ -116,9 +116,10 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     adjoint_state = torch.zeros_like(cotangents[0])
     explicit = ivp.tableau.is_explicit
     replay = Replay(pullback, weights, y0, graphs)
-    gatherers = _Gatherers(weights, replay, adjoint_state)
+    gatherers = _Gatherers(weights, replay, cotangents[0])
     compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
     y_next, next_shares = y_end, False
+    del y_end  # the last step's alone
     inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
     first_crossed, replays = len(steps), False
     # Between the steps of a run nobody looks, and nothing is brought back.

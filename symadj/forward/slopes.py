@@ -50,6 +50,9 @@ class SlopeColumns:
         """Take slope ``i``, which is alive anyway."""
         self.k[i].copy_(slope)
 
+    def release(self) -> None:
+        """Let go of what is held: nothing is."""
+
     def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum; parameters as for `combine`."""
         return self.combine(row).add_(y)
@@ -84,6 +87,10 @@ class SlopeRows:
     def hold(self, i: int, slope: Tensor) -> None:
         """Take slope ``i``, which is alive anyway: no place of its own is needed."""
         self.k[i] = slope
+
+    def release(self) -> None:
+        """Let go of what is held."""
+        self.k[:] = [self.weights.rows] * len(self.k)  # no slope: it has a place there
 
     def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""
