@@ -118,7 +118,8 @@ proof-short: $(VENV)/installed ## Plant each exact fault once: a minute
 
 history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1.0..main or all since the last, in asv's environments
 	$(BIN)/asv machine --yes
-	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --skip-existing-successful "$(RANGE)"
+	# A process for each figure: forked, since otherwise each imports torch anew, for hours.
+	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --launch-method forkserver --skip-existing-successful "$(RANGE)"
 
 merge-results: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
 	$(BIN)/python -m benchmarks merge-results $(FROM) --into $(RESULTS)

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import sysconfig
 from dataclasses import astuple
 from pathlib import Path
 
@@ -155,3 +156,28 @@ def test_the_cases_of_every_size_can_be_split_into_the_classes(size):
         check=True,
     )
     assert int(listed.stdout) == len(SIZE_SETS[size].cases())
+
+
+def test_asv_imports_every_module_where_the_checkout_is_not_on_the_path(tmp_path):
+    root, purelib = Path(benchmarks.__file__).parent, sysconfig.get_path("purelib")
+    code = (
+        "import sys\n"
+        "from asv_runner._aux import update_sys_path\n"
+        "from asv_runner.discovery import disc_benchmarks\n"
+        f"update_sys_path({str(root)!r})\n"
+        f"found = len(list(disc_benchmarks({str(root)!r})))\n"
+        f"print(found, sys.path.index({str(root.parent)!r}), sys.path.index({purelib!r}))"
+    )
+    apart = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env=apart,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, checkout, environment = map(int, done.stdout.splitlines()[-1].split())
+    assert found > 0
+    assert checkout > environment  # so that the version under test is the environment's
