@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from reports.tolerances import Threshold, ThresholdsError, read_thresholds
 from ..provenance import surroundings
 from .accepted import FILE, Accepted, AcceptedError, new_in, parse_accepted
 from .builds import ENVIRONMENTS, BuildError, build_sides
-from .journal import Journal, JournalError, open_journal, others_running, read_journal
+from .journal import Journal, JournalError, note_others, open_journal, read_journal
 from .launcher import HARNESS, WorkerError
 from .measurement import Contestants, measure
 from .merge import MergeError, merge_results
@@ -122,11 +123,12 @@ def _run(options: argparse.Namespace) -> int:
     )
     with open_journal(options.folder / "journals", _header(base, head, options)) as journal:
         print(f"journal: {journal.file}", file=sys.stderr)
-        for other in others_running(journal.file.parent, journal.file):
-            journal.add("note", text=f"another comparison ran at the same time: {other.name}")
+        start = time.time()
+        note_others(journal, start)
         measure(
             contestants, works, journal, thresholds, 0.0 if options.exact_only else options.seconds
         )
+        note_others(journal, start)
         if digest(HARNESS / "benchmarks") != journal.header["harness"]:
             journal.add("note", text="the benchmarks were edited meanwhile: measure again")
         journal.add("done")

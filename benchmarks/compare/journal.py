@@ -142,15 +142,23 @@ _NEEDED = {
 }
 
 
-def others_running(folder: Path, own: Path) -> list[Path]:
-    """Return the journals that other comparisons write to at this moment."""
-    running = []
-    for file in sorted(folder.glob("*.jsonl")):
-        if file != own:
-            with file.open("rb") as stream:
-                if not _lock(stream):
-                    running.append(file)
-    return running
+def note_others(journal: Journal, since: float) -> None:
+    """Note, once each, what other comparisons run in the folder, or wrote to it since a time.
+
+    Parameters
+    ----------
+    journal : Journal
+    since : float
+        Seconds since the epoch, of the own start: others may begin, and end, after it.
+    """
+    for file in sorted(journal.file.parent.glob("*.jsonl")):
+        if file == journal.file:
+            continue
+        with file.open("rb") as stream:
+            is_other = not _lock(stream) or os.fstat(stream.fileno()).st_mtime > since
+        text = f"another comparison ran at the same time: {file.name}"
+        if is_other and not any(journal.of("note", text=text)):
+            journal.add("note", text=text)
 
 
 def _lock(stream: IO[Any]) -> bool:

@@ -1,11 +1,13 @@
 """Journals: cut anywhere, continued, foreign, and two at once."""
 
 import json
+import os
 import random
+import time
 
 import pytest
 
-from benchmarks.compare.journal import JournalError, open_journal, others_running, read_journal
+from benchmarks.compare.journal import JournalError, note_others, open_journal, read_journal
 from benchmarks.compare.verdicts import judge
 
 from .invented import LIMITS, WORK, exact
@@ -93,11 +95,29 @@ def test_another_comparison_is_not_continued(tmp_path):
 def test_two_at_once_write_to_a_file_each_and_know_of_each_other(tmp_path):
     with open_journal(tmp_path, HEADER) as first, open_journal(tmp_path, HEADER) as second:
         assert first.file != second.file
-        assert others_running(tmp_path, second.file) == [first.file]
         first.add("note", text="one")
         second.add("note", text="two")
-    assert [each["text"] for each in read_journal(first.file).of("note")] == ["one"]
-    assert others_running(tmp_path, second.file) == []
+        for _ in range(2):  # at the start and at the end, and said once
+            note_others(second, time.time())
+    of_others = {
+        first.file: ["one"],
+        second.file: ["two", f"another comparison ran at the same time: {first.file.name}"],
+    }
+    for file, texts in of_others.items():
+        assert [each["text"] for each in read_journal(file).of("note")] == texts
+
+
+def test_who_began_first_is_told_of_who_began_and_ended_meanwhile(tmp_path):
+    with open_journal(tmp_path, HEADER) as earlier:
+        earlier.add("done")
+    os.utime(earlier.file, (1, 1))
+    with open_journal(tmp_path, HEADER) as first:
+        start = time.time() - 1
+        with open_journal(tmp_path, HEADER) as second:
+            second.add("done")
+        note_others(first, start)
+    (note,) = first.of("note")
+    assert second.file.name in note["text"]
 
 
 def test_every_line_is_strict_json(tmp_path):
