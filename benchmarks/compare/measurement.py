@@ -87,7 +87,9 @@ def measure(
         for place, work in enumerate(timed):
             # Valgrind may still be starting: the first seconds are then measured meanwhile.
             if counters is not None and (place == 1 or _have_started(counters)):
-                _count_now(contestants, counted, journal, counters, deadline)
+                now = time.monotonic()
+                limit = now + MAX_SHARE_OF_INSTRUCTIONS * (deadline - now)
+                _count_now(contestants, counted, journal, counters, limit)
                 counters = None
             # Half for the first measurement; a repetition, where it is needed, takes as long.
             share = (deadline - time.monotonic()) / (len(timed) - place) / 2
@@ -122,11 +124,9 @@ def _count_now(
     works: Sequence[Work],
     journal: Journal,
     counters: Launchers,
-    deadline: float,
+    limit: float,
 ) -> None:
-    """Count for a share of what is left, and end the launchers: they would burden the clock."""
-    now = time.monotonic()
-    limit = now + MAX_SHARE_OF_INSTRUCTIONS * (deadline - now)
+    """Count, and end the launchers: they would burden the clock."""
     try:
         count_instructions(contestants, works, journal, counters, limit)
     finally:

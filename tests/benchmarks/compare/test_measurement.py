@@ -76,3 +76,4 @@ def test_instructions_are_counted_where_nothing_or_one_work_is_timed(parts, monk
     run(monkeypatch, 100, counted)
     run(monkeypatch, 100, [*timed[:1], *counted])
     assert [name for name, _ in parts] == ["count", "mlp-size", "count"]
+    assert parts[-1][1] == pytest.approx(300, abs=1.0)  # nothing else needs the time
