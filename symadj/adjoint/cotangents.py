@@ -94,11 +94,11 @@ class Gathered:
         self._weights = weights
         self._places = places
         self._handed_on: list[Tensor | None] = [None] * weights.num_stages
-        self._adjoint_state = self._total = weights.rows
+        self._adjoint_state = weights.rows
 
     def begin(self, adjoint_state: Tensor) -> None:
         """Begin a step."""
-        self._adjoint_state, self._total = adjoint_state, adjoint_state.clone()
+        self._adjoint_state = adjoint_state
 
     def of_stage(self, i: int) -> Tensor:
         """Return ``μ_i``."""
@@ -125,18 +125,16 @@ class Gathered:
 
     def hand_on(self, i: int, state: Tensor | None) -> None:
         """Take ``ℓ_i``."""
-        if state is not None:
-            self._total.add_(state)
-            if self._places is not None:
-                state = self._places[i].copy_(state)
+        if state is not None and self._places is not None:
+            state = self._places[i].copy_(state)
         self._handed_on[i] = state
 
     def end(self) -> Tensor:
         """Return ``λ_n``."""
-        total, self._adjoint_state, self._total = (
-            self._total,
-            self._weights.rows,
-            self._weights.rows,
-        )
+        total = self._adjoint_state.clone()
+        for state in reversed(self._handed_on):
+            if state is not None:
+                total.add_(state)
+        self._adjoint_state = self._weights.rows  # nothing of the step stays alive
         self._handed_on = [None] * self._weights.num_stages
         return total
