@@ -39,7 +39,7 @@ class Build:
     python : str
         Interpreter of the environment.
     paths : tuple of str
-        To be put in front of its import path; none if the side is installed in it.
+        To be put in front of its import path, and of the checkout's own symadj.
     package : str
         What must come from there.
     """
@@ -58,12 +58,11 @@ class Build:
         """
         origin = origins.get(self.package)
         if origin is None:
-            raise BuildError(f"{self.package} cannot be imported from {self.paths or self.python}")
-        places = self.paths or (str(Path(self.python).parents[1]),)
+            raise BuildError(f"{self.package} cannot be imported from {', '.join(self.paths)}")
         if not any(
-            Path(origin).resolve().is_relative_to(Path(place).resolve()) for place in places
+            Path(origin).resolve().is_relative_to(Path(place).resolve()) for place in self.paths
         ):
-            raise BuildError(f"{self.package} came from {origin}, not from {', '.join(places)}")
+            raise BuildError(f"{self.package} came from {origin}, not from {', '.join(self.paths)}")
 
 
 def build_sides(
@@ -195,4 +194,13 @@ def _build_by_asv(side: Side, repository: Path, folder: Path) -> Build:
         raise BuildError(f"asv cannot build {side.label}: {error}") from error
     finally:
         os.chdir(before)
-    return Build(python, (), side.package)
+    return Build(python, (_packages_of(python),), side.package)
+
+
+def _packages_of(python: str) -> str:
+    """Return where an interpreter's environment has its packages."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    done = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{python} does not run:\n{done.stderr.strip()}")
+    return done.stdout.strip()

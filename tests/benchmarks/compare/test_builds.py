@@ -1,8 +1,11 @@
 """Sides and builds: what is meant is found, a commit that does not build is said."""
 
 import subprocess
+import sys
+import sysconfig
 
 import pytest
+from asv import environment
 
 from benchmarks.compare.builds import Build, BuildError, build_sides
 from benchmarks.compare.sides import SideError, resolve
@@ -91,3 +94,27 @@ def test_a_package_from_elsewhere_is_refused(tmp_path):
         build.check({"symadj": "/elsewhere/symadj/__init__.py"})
     with pytest.raises(BuildError, match="cannot be imported"):
         build.check({})
+
+
+def test_what_asv_installed_comes_before_the_checkout(repository, tmp_path, monkeypatch):
+    class Made:
+        """An environment that is there already."""
+
+        def create(self):
+            pass
+
+        def install_project(self, settings, checkout, commit):
+            pass
+
+        def find_executable(self, name):
+            return sys.executable
+
+    (repository / "asv.conf.json").write_text('{"version": 1, "project": "p", "repo": "."}')
+    monkeypatch.setattr(environment, "get_environments", lambda *_: iter([Made()]))
+    side = resolve("v0.1", repository)
+    builds = build_sides((side, side), repository, tmp_path / "builds", "asv")
+    installed = sysconfig.get_path("purelib")
+    assert [build.paths for build in builds] == [(installed,)] * 2
+    builds[0].check({"symadj": f"{installed}/symadj/__init__.py"})
+    with pytest.raises(BuildError, match="came from /checkout"):
+        builds[0].check({"symadj": "/checkout/symadj/__init__.py"})
