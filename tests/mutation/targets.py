@@ -11,7 +11,7 @@ TARGETS = MappingProxyType(
         "symadj.forward.controller": ("tests/forward/test_controller.py",),
         "symadj.adjoint.step": ("tests/adjoint/test_step.py", "tests/adjoint/test_sweep.py"),
         "symadj.adjoint.cotangents": ("tests/adjoint/test_step.py",),
-        "symadj.adjoint.replay": ("tests/adjoint/test_sweep.py",),
+        "symadj.adjoint.replay": ("tests/adjoint/test_replay.py",),
         "symadj.adjoint.binomial": ("tests/adjoint/test_binomial.py",),
         "symadj.adjoint.reversal": ("tests/adjoint/test_reversal.py",),
         "symadj.adjoint.thinning": ("tests/adjoint/test_thinning.py",),
