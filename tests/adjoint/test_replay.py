@@ -76,10 +76,11 @@ def test_slopes_are_needed_only_to_make_large_states_again(num, graphs):
     assert replay.needs_slopes == (num > FEW and graphs < NUM_STAGES)
 
 
-def test_slopes_that_graphs_keep_take_no_memory_and_are_let_go():
+@pytest.mark.parametrize("want_end", [True, False])
+def test_slopes_that_graphs_keep_take_no_memory_and_are_let_go(want_end):
     y = torch.randn(FEW + 1, dtype=torch.float64)
     y = torch.cat([y, y, y])  # more than torch sums over columns
     _, replay, times = make(y, NUM_STAGES)
     with torch.no_grad():
-        replay(y, times, None, want_end=True)
+        replay(y, times, None, want_end=want_end)
     assert not any(slope.shape == y.shape for slope in replay.slopes.k)
