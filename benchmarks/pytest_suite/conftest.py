@@ -60,7 +60,7 @@ def measured(request: pytest.FixtureRequest) -> Callable[[Case], Outcome]:
     chosen: list[Case] = [
         cast(Case, item.callspec.params["case"])
         for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        if isinstance(item, pytest.Function) and "case" in item.fixturenames
     ]
     outcomes: dict[Case, Outcome] = {}
 
