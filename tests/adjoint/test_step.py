@@ -146,3 +146,25 @@ def test_adjoint_and_tangent_keep_their_product(method):
         _, stages = plain_step(tableau, network, y, STEP_SIZE)
         adjoint_state, _ = transposed(tableau, network, y, stages, adjoint_state)
         assert abs((adjoint_state @ tangent).item() - final) < 1e-13 * abs(final)
+
+
+def test_where_weights_are_no_numbers_of_python_the_same_is_gathered():
+    """As on a GPU, where to read them would wait for it."""
+    tableau, y = EXPLICIT_TABLEAUS["dopri5"], torch.randn(300, dtype=torch.float64)
+    weights = Weights(tableau, y)
+    weights.scale(STEP_SIZE)
+    shares = [torch.randn_like(y) for _ in range(weights.num_stages)]
+    shares[3] = None
+
+    def gather():
+        slopes, cotangents = Gathered(weights, None), []
+        slopes.begin(y)
+        for i in reversed(range(weights.num_stages)):
+            cotangents.append(slopes.of_stage(i))
+            slopes.hand_on(i, shares[i])
+        return [*cotangents, slopes.end()]
+
+    by_numbers = gather()
+    assert weights.numbers
+    weights.numbers = []
+    assert all(map(torch.equal, gather(), by_numbers))
