@@ -45,8 +45,8 @@ class Replay:
         self._like = like
         self._first_graph = weights.num_stages - graphs if graphs > 1 else weights.num_stages
         self._keeps_states = like.nbytes <= SMALL_STATE_BYTES
-        self.needs_slopes = self._first_graph > 0 and not self._keeps_states
         self.has_all_graphs = self._first_graph <= 0
+        self.needs_slopes = not (self.has_all_graphs or self._keeps_states)
         self._slopes: SlopeColumns | SlopeRows | None = None
 
     @property

@@ -79,13 +79,6 @@ class Field:
         version = None if first.is_inference() else first._version
         if self._is_plain:
             slope = self.func(t, first, *self.args)
-            if (
-                type(slope) is Tensor
-                and slope.shape == first.shape
-                and slope.dtype is first.dtype
-                and version == (None if version is None else first._version)
-            ):
-                return (slope,)  # all that is looked at below is as it should be
         else:
             slope = self.func(t, self.packing.nest(parts), *self.args)
         if version is not None and first._version != version:
