@@ -18,6 +18,7 @@ from symadj.adjoint.snapshots import KeptStates
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
+from symadj.forward.graphs import Shortcut
 from symadj.forward.traced import Method, Traced, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
@@ -200,6 +201,7 @@ class CompiledSweep:
         ]
         self._is_used = [total is not None for total in pullback.param_gradients]
         self._no_shares: Tensor | None = None
+        self._calls: dict[bool, tuple[Shortcut, Shortcut | None]] = {}
         self._key = ("transpose", steps.name, time_gradient is not None)
         steps.forget()
 
@@ -262,7 +264,7 @@ class CompiledSweep:
             return None
         total: Tensor = result[0]
         self._note(result, len(method.rows))
-        self._add_times(index, step, result)
+        self._add_times(index, step, result[1:])
         return total if inside is None else total + inside.cotangents.sum(0)
 
     def transpose_run(
@@ -291,30 +293,42 @@ class CompiledSweep:
         Crossed or None
             None if there is no such step, or guards are to be checked first.
         """
-        transpose, replay = (self.steps.shortcut(key) for key in (self._key, self.steps.replay_key))
-        if transpose is None or (replays and replay is None):
-            return None
         first = index + 1
         # The first slope of a step may be one that outputs inside the step before hang on.
         while first and not steps[first - 1].thetas and not (first > 1 and steps[first - 2].thetas):
             first -= 1
-        if first > index:
+        calls = self._run_calls(replays=replays) if first <= index else None
+        if calls is None:
             return None
+        transpose, replay = calls
         num_stages = len(self.steps.method.rows)
         shares = self._per_slope(adjoint_state, None, None)
         crossed = steps[first : index + 1]
         spans = self.steps.spans_of([step.stretch for step in crossed], adjoint_state)
         for at in reversed(range(len(crossed))):
             states = kept.of_step(first + at)
-            y = states[0]
-            if replays and replay is not None:
-                states = (y, *replay((y, spans[at])))
-            result = transpose((adjoint_state, spans[at], shares, *states))
-            adjoint_state = result[0]
-            self._add_times(first + at, crossed[at], result)
+            y, span = states[0], spans[at]
+            if replay is not None:
+                states = (y, *replay((y, span)))
+            adjoint_state, *by_stage = transpose((adjoint_state, span, shares, *states))
+            self._add_times(first + at, crossed[at], by_stage)
         self._pullback.count(num_stages * len(crossed))
         self.steps.field.nfe += (num_stages - 1) * len(crossed) if replays else 0
         return Crossed(adjoint_state, first, y)
+
+    def _run_calls(self, *, replays: bool) -> tuple[Shortcut, Shortcut | None] | None:
+        """Return what transposes and what replays a step; None before their guards were checked."""
+        if replays not in self._calls:
+            num_results = 3 if self._time_gradient is not None else 1
+            transpose = self.steps.lean(self._key, range(num_results))
+            replay = None
+            if replays:
+                states = range(len(self.steps.method.rows) - 1)
+                replay = self.steps.lean(self.steps.replay_key, states, in_workspace=states)
+            if transpose is None or (replays and replay is None):
+                return None
+            self._calls[replays] = transpose, replay
+        return self._calls[replays]
 
     def pull(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled | None:
         """Do what `Pullback` does in one call, by a graph; None if there is none."""
@@ -332,11 +346,11 @@ class CompiledSweep:
         self._note(result, 1)
         return Pulled(result[0], result[1], result[2])
 
-    def _add_times(self, index: int, step: Step, result: Sequence[Any]) -> None:
-        """Collect time's gradient, where it is wanted, from what a transposed step returns."""
+    def _add_times(self, index: int, step: Step, by_stage: Sequence[Any]) -> None:
+        """Collect time's gradient, where it is wanted, from what a transposed step returns last."""
         if self._time_gradient is not None:
             nodes = self.steps.method.nodes[-2::-1]
-            self._time_gradient.add_stages(index, nodes, step.stretch.h, result[1], result[2])
+            self._time_gradient.add_stages(index, nodes, step.stretch.h, *by_stage[:2])
 
     def _note(self, result: Sequence[Any], num_stages: int) -> None:
         """Count stages, and keep in mind which parameters ``f`` reads: the end of a result."""

@@ -4,7 +4,7 @@ import functools
 import math
 import warnings
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -84,6 +84,7 @@ class CompiledSteps:
             self._tolerances = (_tolerance(control.rtol), _tolerance(control.atol))
         self._is_alone = is_alone
         self._shortcuts: dict[Any, Shortcut] = {}
+        self._lean: list[Shortcut] = []
         self._gave_up = False
 
     @staticmethod
@@ -160,6 +161,12 @@ class CompiledSteps:
             return torch.tensor(values, dtype=dtype, device=y.device)
         return torch.frombuffer(array(code, values), dtype=dtype)  # a third of the time
 
+    def changing_span(self, y: Tensor) -> "tuple[array[float], Tensor]":
+        """Return five numbers that can be written to, and a tensor that reads them, on the CPU."""
+        dtype = self._time_dtype or y.dtype.to_real()
+        numbers = array(CODES[dtype], [0.0] * 5)
+        return numbers, torch.frombuffer(numbers, dtype=dtype)
+
     def attempt(self, slopes: SlopeList, y: Tensor, stretch: Stretch) -> Taken | None:
         """Take a step, its first slope being there; None if there is no graph for it.
 
@@ -196,7 +203,7 @@ class CompiledSteps:
         makes_first = first_slope is None
         make = functools.partial(step_function, self.method, makes_first=makes_first)
         result = self.call(
-            ("step", self.name, makes_first, estimates),
+            self._step_key(makes_first=makes_first, estimates=estimates),
             make,
             (*self._tolerances, self._norm if estimates else None),
             (y, self.span_of(stretch, y), first_slope),
@@ -204,6 +211,40 @@ class CompiledSteps:
         if result is not None:
             self.field.nfe += len(result) - 1 - len(self.method.rows)
         return result
+
+    def _step_key(self, *, makes_first: bool, estimates: bool) -> Any:
+        return ("step", self.name, makes_first, estimates)
+
+    def lean_step(self, y: Tensor, num_kept: int) -> Shortcut | None:
+        """Return how to take one more step as `attempt` does, without what nobody reads.
+
+        Parameters
+        ----------
+        y : Tensor, shape (n,)
+            A state.
+        num_kept : int
+            How many stage states are wanted, from the second on.
+
+        Returns
+        -------
+        Shortcut or None
+            Returns the end state, the ratio, the stage states wanted and, under error control, the
+            end slope. None if no step was taken before, or there is no such thing.
+        """
+        estimates, s = self._norm is not None, len(self.method.rows)
+        dtype = self._time_dtype or y.dtype.to_real()
+        is_known = dtype in CODES and y.device.type == "cpu" and self._outer_norm is None
+        if not is_known or (estimates and not self.method.is_fsal):
+            return None
+        end_slope = [2 * s] if estimates else []
+        states = range(2, 2 + num_kept)
+        key = self._step_key(makes_first=self.makes_first, estimates=estimates)
+        return self.lean(key, (0, 1, *states, *end_slope), in_workspace=(1,))
+
+    def count(self, num_steps: int) -> None:
+        """Count the evaluations of so many steps that `lean_step` has taken."""
+        s, is_end_made = len(self.method.rows), self._norm is not None and self.method.is_fsal
+        self.field.nfe += num_steps * (s - (not self.makes_first) + is_end_made)
 
     def replay(self, y: Tensor, stretch: Stretch) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it."""
@@ -253,7 +294,10 @@ class CompiledSteps:
         graphs = self.graphs
         graphs.allow(most_leaves, most_bytes)
         try:
-            result = self._guarded(graphs.function(key, make), fixed, changing)
+            field = self.field
+            result: Sequence[Any] = graphs.function(key, make)(
+                field.func, field.packing, field.args, *fixed, *changing
+            )
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
                 graphs.too_large.add(form)
@@ -275,32 +319,33 @@ class CompiledSteps:
                 self._shortcuts[key] = shortcut
         return result
 
-    def _guarded(
-        self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
-    ) -> Sequence[Any]:
-        """Call a function of `Graphs`, which is traced if no guards hold."""
-        field = self.field
-        with (
-            torch._dynamo.config.patch(trace_autograd_ops=True, side_effect_replay_policy="error"),
-            warnings.catch_warnings(),
-        ):
-            # torch.compile looks for it at every tensor that f reads.
-            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, as it is imported
-            result: Sequence[Any] = function(
-                field.func, field.packing, field.args, *fixed, *changing
-            )
-        return result
+    def lean(
+        self, key: Any, wanted: Sequence[int], in_workspace: Container[int] = ()
+    ) -> Shortcut | None:
+        """Return how to call a function again in this solve, for some of its results.
 
-    def shortcut(self, key: Any) -> Shortcut | None:
-        """Return how to call a function once more in this solve, if its guards were checked."""
-        return None if _is_watched() else self._shortcuts.get(key)
+        Parameters
+        ----------
+        key : object
+        wanted, in_workspace : see `Shortcut.lean`
+
+        Returns
+        -------
+        Shortcut or None
+            None if its guards were not checked yet, or every operation is to be seen.
+        """
+        shortcut = None if _is_watched() else self._shortcuts.get(key)
+        if shortcut is None:
+            return None
+        self._lean.append(shortcut.lean(wanted, in_workspace))
+        return self._lean[-1]
 
     def forget(self) -> None:
         """Let go of what the graphs were called with: guards are checked again by the next call."""
-        for shortcut in self._shortcuts.values():
+        for shortcut in (*self._shortcuts.values(), *self._lean):
             shortcut.let_go()
         self._shortcuts.clear()
+        self._lean.clear()
 
 
 def _is_watched() -> bool:

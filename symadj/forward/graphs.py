@@ -9,7 +9,7 @@ within one solve the graph itself can be called (`Shortcut`).
 import functools
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
+from symadj.forward.guards import GuardedFunction
 from symadj.forward.inductor import Inner, compile_by_inductor
 from symadj.forward.tape import Tape
 from symadj.forward.traced import Traced
@@ -63,7 +64,9 @@ class Shortcut(NamedTuple):
     outputs : tuple of (int, object)
         For each thing returned, which output of the graph it is, or -1 and itself.
     inner : Inner or None
-        Of which the graph is a tape.
+        The compiler's function, where the graph is one.
+    tape : Tape or None
+        That function replayed, where it is small: lent by it.
     """
 
     graph: Callable[[list[Any]], Sequence[Any]]
@@ -71,6 +74,7 @@ class Shortcut(NamedTuple):
     places: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, Any], ...]
     inner: Inner | None
+    tape: Tape | None
 
     @staticmethod
     def of(
@@ -94,22 +98,49 @@ class Shortcut(NamedTuple):
             inputs[place] = None
         outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
         tape = None if called.inner is None else called.inner.borrow()
-        if tape is None:
-            return Shortcut(called.graph, inputs, places, outputs, None)
-        return Shortcut(tape, inputs, places, outputs, called.inner)
+        if tape is not None:
+            for place, x in enumerate(inputs):
+                tape.put(place, x)
+        return Shortcut(called.graph, inputs, places, outputs, called.inner, tape)
 
     def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
         """Call the graph."""
-        inputs = self.inputs.copy()
-        for place, target in self.places:
-            inputs[target] = changing[place]
-        made = self.graph(inputs)
+        tape = self.tape
+        if tape is None:
+            inputs = self.inputs.copy()
+            for place, target in self.places:
+                inputs[target] = changing[place]
+            made = self.graph(inputs)
+        else:
+            for place, target in self.places:
+                tape.put(target, changing[place])
+            made = tape.run()
         return [x if place < 0 else made[place] for place, x in self.outputs]
+
+    def lean(self, wanted: Sequence[int], in_workspace: Container[int]) -> "Shortcut":
+        """Return the same with fewer results.
+
+        Parameters
+        ----------
+        wanted : sequence of int
+            Which of the results are returned.
+        in_workspace : container of int
+            Those of them that are read before the next call, and need no memory of their own.
+        """
+        outputs = tuple(self.outputs[place] for place in wanted)
+        if self.tape is None or self.inner is None:
+            return self._replace(outputs=outputs)
+        fresh = [self.outputs[place][0] for place in wanted if place not in in_workspace]
+        tape = self.inner.borrow(frozenset(fresh))
+        if tape is not None:
+            for place, x in enumerate(self.inputs):
+                tape.put(place, x)
+        return self._replace(outputs=outputs, tape=tape)
 
     def let_go(self) -> None:
         """Give back what is borrowed: the shortcut is not to be called any more."""
-        if self.inner is not None and isinstance(self.graph, Tape):
-            self.inner.give_back(self.graph)
+        if self.inner is not None and self.tape is not None:
+            self.inner.give_back(self.tape)
 
 
 class Graphs:
@@ -151,9 +182,7 @@ class Graphs:
     def function(self, key: Any, make: Callable[[], Traced]) -> Traced:
         """Return a compiled function, made when it is asked for first."""
         if key not in self._functions:
-            self._functions[key] = torch.compile(
-                _with_own_code(make()), fullgraph=True, dynamic=False, backend=self._make_graph
-            )
+            self._functions[key] = GuardedFunction(make(), self._make_graph)
         return self._functions[key]
 
     def _make_graph(self, traced: torch.fx.GraphModule, inputs: list[Any]) -> Traced:
@@ -188,19 +217,6 @@ def _computed_bytes(traced: torch.fx.GraphModule) -> int:
         node.meta.get("example_value") for node in traced.graph.nodes if node.op != "placeholder"
     ]
     return sum(x.nbytes for x in pytree.tree_leaves(values) if isinstance(x, Tensor))
-
-
-def _with_own_code(function: Traced) -> Traced:
-    """Return a copy of a function whose code is an object of its own: graphs are kept by that."""
-    copy = types.FunctionType(
-        function.__code__.replace(),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
 
 
 _known: Any = WeakIdKeyDictionary()

@@ -35,7 +35,7 @@ class Inner:
         self._order: tuple[int, ...] | None = None
         self._edited: tuple[int, ...] = ()
         self._recipe: Recipe | None = None
-        self._idle: list[Tape] = []
+        self._idle: dict[frozenset[int] | None, list[Tape]] = {}
 
     def _watched(self, inputs: list[Any]) -> Sequence[Any]:
         """Call the function, and keep in mind with what."""
@@ -78,25 +78,35 @@ class Inner:
             return None
         inputs = tuple(given[place] for place in self._order)
         tape = self.borrow()
-        outputs = self.function(list(inputs)) if tape is None else tape(list(inputs))
-        if tape is not None:
+        if tape is None:
+            outputs: Sequence[Any] = self.function(list(inputs))
+        else:
+            outputs = tape(inputs)
             self.give_back(tape)
         # What else autograd has saved of them is out of date, which it has to see.
         torch.autograd.graph.increment_version([given[place] for place in self._edited])
         return inputs, outputs
 
-    def borrow(self) -> Tape | None:
-        """Return a tape that does the same, for one caller; None where there can be none."""
+    def borrow(self, fresh: frozenset[int] | None = None) -> Tape | None:
+        """Return a tape that does the same, for one caller; None where there can be none.
+
+        Parameters
+        ----------
+        fresh : frozenset of int, optional
+            See `Tape`.
+        """
         if self._recipe is None:
             return None
+        idle = self._idle.setdefault(fresh, [])
         try:
-            return self._idle.pop()
+            return idle.pop()
         except IndexError:
-            return Tape(self._recipe)
+            return Tape(self._recipe, fresh)
 
     def give_back(self, tape: Tape) -> None:
         """Take a tape back, for the next caller."""
-        self._idle.append(tape)
+        tape.let_go()
+        self._idle[tape.fresh].append(tape)
 
 
 def compile_by_inductor(

@@ -21,6 +21,7 @@ from symadj.forward.field import Field
 from symadj.forward.implicit import estimate_error
 from symadj.forward.interpolation import Interpolant, Polynomial, differentiate, evaluate
 from symadj.forward.observer import Observer
+from symadj.forward.runs import Position, StepRun
 from symadj.forward.slopes import SlopeList, Slopes, make_slopes
 from symadj.forward.step import implicit_rk_step, rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
@@ -172,16 +173,27 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     if event and start_sign == 0:
         times.append(t)
 
+    run: StepRun | None = None
+    # Between the steps of a run nobody looks, and f carries nothing.
+    is_watched = ivp.observer.calls or ivp.observer.bar is not None
+    carries = recorder is not None and recorder.is_needed
+    has_runs = not (event or want_polynomials or is_watched or carries)
     while len(times) == 1 if event else next_output < len(times):
+        is_ready = has_first_slope or (compiled is not None and compiled.makes_first)
+        if run is not None and is_ready and isinstance(slopes, SlopeList):
+            at = Position(t, y, carry, attempts, first_side, shares_first_slope, was_finite)
+            at = run.advance(at, slopes, times[next_output], steps, next_output)
+            t, y, carry, attempts, first_side, shares_first_slope, was_finite = at
         proposal = control.propose(t, carry)
         _check_attempt(ivp, t, y, proposal, attempts, was_finite)
         ivp.observer.tell("step", t, y, proposal.h)
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
         trace.begin()
         taken: Taken | None = None
-        is_ready = has_first_slope or (compiled is not None and compiled.makes_first)
         if compiled is not None and is_ready and isinstance(slopes, SlopeList):
             taken = compiled.attempt(slopes, y, stretch)
+            if has_runs and run is None and taken is not None:
+                run = StepRun(compiled, control, y, end_side, stats, keep_step, want_stages)
         slope_times = () if taken is not None else clock(stretch)
         if taken is None and not has_first_slope:
             slopes.put(0, field(slope_times[0], y))

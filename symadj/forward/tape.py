@@ -7,9 +7,8 @@ same, with intermediate results in a workspace that is used for call after call.
 """
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -63,6 +62,8 @@ class Kernel(NamedTuple):
     function: Callable[..., object]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    is_own: bool
+    """Whether it is the compiler's own, which is told where numbers lie and knows the rest."""
 
 
 class Recipe(NamedTuple):
@@ -131,6 +132,14 @@ class Recipe(NamedTuple):
             stand = self.views[stand.index][0]
         return stand
 
+    def view(self, stand: Stand) -> tuple[Any, ...] | None:
+        """Return size, stride and offset of a view in what it is a view of; None if it is none."""
+        if stand.kind != "view":
+            return None
+        of, (size, stride, offset) = self.views[stand.index]
+        inner = self.view(of)
+        return (size, stride, offset if inner is None else offset + inner[2])
+
 
 class _Recording:
     """Notes what a function asks for."""
@@ -147,11 +156,11 @@ class _Recording:
         if name == VIEW:
             return self._view
         if name == LIBRARY:
-            return _Library(self._kernel, value)
+            return _Library(lambda function: self._kernel(function, is_own=False), value)
         if name == "torch":
             return _Dtypes()
         if name.startswith(KERNEL_PREFIX):
-            return self._kernel(value)
+            return self._kernel(value, is_own=True)
         return value if isinstance(value, Tensor) else None
 
     def _allocate(self, size: Any, stride: Any, dtype: torch.dtype) -> Stand:
@@ -164,9 +173,9 @@ class _Recording:
         self.views.append((stand, how))
         return Stand("view", len(self.views) - 1)
 
-    def _kernel(self, function: Callable[..., object]) -> Callable[..., None]:
+    def _kernel(self, function: Callable[..., object], *, is_own: bool) -> Callable[..., None]:
         def note(*args: Any, **kwargs: Any) -> None:
-            self.kernels.append(Kernel(function, args, kwargs))
+            self.kernels.append(Kernel(function, args, kwargs, is_own))
 
         return note
 
@@ -196,69 +205,115 @@ class _Dtypes:
 DTYPES = {name: found for name, found in vars(torch).items() if isinstance(found, torch.dtype)}
 
 
+class _Seat:
+    """Where one tensor is an argument, and where views of it are."""
+
+    def __init__(self) -> None:
+        self.places: list[tuple[Any, Any]] = []
+        self.views: list[tuple[tuple[Any, ...], list[tuple[Any, Any]]]] = []
+
+
 class Tape:
-    """What a compiled function does, done with a workspace of its own: by one caller at a time."""
+    """What a compiled function does, done with a workspace of its own: by one caller at a time.
 
-    def __init__(self, recipe: Recipe) -> None:
-        made = {recipe.base(stand) for stand in recipe.outputs}
-        buffers = [(Stand("buffer", index), x) for index, x in enumerate(recipe.buffers)]
-        inner = [(stand, buffer) for stand, buffer in buffers if stand not in made]
-        fresh = [(stand, buffer) for stand, buffer in buffers if stand in made]
-        # Everything has a place in one list, which each call makes: inputs, what never changes,
-        # what is returned, views.
-        self._slots: dict[Any, int] = {Stand("input", i): i for i in range(recipe.num_inputs)}
-        self._fixed: list[Any] = []
-        for stand, buffer in inner:
-            self._slots[stand] = len(self._slots)
-            self._fixed.append(torch.empty_strided(buffer.size, buffer.stride, dtype=buffer.dtype))
-        constants = [
-            value
-            for kernel in recipe.kernels
-            for value in (*kernel.args, *kernel.kwargs.values())
-            if not isinstance(value, Stand)
-        ]
-        first = len(self._slots)
-        self._fixed += constants
-        after = first + len(constants)
-        for place, stand in enumerate(
-            (*(x for x, _ in fresh), *(Stand("view", i) for i in range(len(recipe.views))))
-        ):
-            self._slots[stand] = after + place
-        remaining = iter(range(first, after))
-        self._calls = [self._bound(kernel, remaining) for kernel in recipe.kernels]
+    Each kernel's arguments lie ready in a list. Only what changes from call to call is put there.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    fresh : frozenset of int, optional
+        Which outputs get memory of their own in each call; the others lie in the workspace, to be
+        read before the next call. All of them, unless given.
+    """
+
+    def __init__(self, recipe: Recipe, fresh: frozenset[int] | None = None) -> None:
+        self.fresh = fresh
+        self._outputs: list[Any] = [None] * len(recipe.outputs)
+        self._calls: list[tuple[Callable[..., object], list[Any], dict[str, Any]]] = []
+        seats: dict[Stand, _Seat] = {Stand("input", i): _Seat() for i in range(recipe.num_inputs)}
+        for kernel in recipe.kernels:
+            args, kwargs = list(kernel.args), dict(kernel.kwargs)
+            self._calls.append((kernel.function, args, kwargs))
+            reads_shape = not kernel.is_own
+            for key, value in (*enumerate(args), *kwargs.items()):
+                if isinstance(value, Stand):
+                    into = args if isinstance(key, int) else kwargs
+                    _note(seats, recipe, value, (into, key), reads_shape=reads_shape)
+        for place, stand in enumerate(recipe.outputs):
+            _note(seats, recipe, stand, (self._outputs, place), reads_shape=True)
+        own = {
+            recipe.base(stand)
+            for place, stand in enumerate(recipe.outputs)
+            if fresh is None or place in fresh
+        }
         self._allocate, self._view = recipe.tools[ALLOCATE], recipe.tools[VIEW]
-        self._allocations = [tuple(buffer) for _, buffer in fresh]
-        self._views = [(self._slots[of], how) for of, how in recipe.views]
-        self._outputs = [self._slots[stand] for stand in recipe.outputs]
-
-    def _bound(self, kernel: Kernel, constants: Any) -> tuple[Any, Any, tuple[str, ...], Any]:
-        """Return a kernel, and what picks its arguments out of the list."""
-        places = [
-            self._slots[value] if isinstance(value, Stand) else next(constants)
-            for value in (*kernel.args, *kernel.kwargs.values())
-        ]
-        names = tuple(kernel.kwargs)
-        positional = places[: len(places) - len(names)]
-        named = places[len(positional) :]
-        return kernel.function, _picker(positional), names, _picker(named)
-
-    def __call__(self, inputs: list[Any]) -> list[Any]:
-        """Return the outputs."""
-        slots = inputs + self._fixed
-        for allocation in self._allocations:
-            slots.append(self._allocate(*allocation))
-        for of, how in self._views:
-            slots.append(self._view(slots[of], *how))
-        for function, pick, names, pick_named in self._calls:
-            if names:
-                function(*pick(slots), **dict(zip(names, pick_named(slots), strict=True)))
+        self._seats = [seats[Stand("input", i)] for i in range(recipe.num_inputs)]
+        self._allocations: list[tuple[Buffer, _Seat]] = []
+        for index, buffer in enumerate(recipe.buffers):
+            seat = seats.get(Stand("buffer", index))
+            if seat is None:
+                continue
+            if Stand("buffer", index) in own:
+                self._allocations.append((buffer, seat))
             else:
-                function(*pick(slots))
-        return [slots[place] for place in self._outputs]
+                self._put(seat, torch.empty_strided(buffer.size, buffer.stride, dtype=buffer.dtype))
+
+    def _put(self, seat: _Seat, x: Any) -> None:
+        for into, key in seat.places:
+            into[key] = x
+        for how, places in seat.views:
+            view = self._view(x, *how)
+            for into, key in places:
+                into[key] = view
+
+    def put(self, index: int, x: Any) -> None:
+        """Put an input in its places, for the calls that follow."""
+        self._put(self._seats[index], x)
+
+    def run(self) -> list[Any]:
+        """Call the kernels with what was put in place, and return the outputs."""
+        allocate = self._allocate
+        for buffer, seat in self._allocations:
+            self._put(seat, allocate(*buffer))
+        for function, args, kwargs in self._calls:
+            function(*args, **kwargs)
+        return self._outputs.copy()
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the outputs for these inputs."""
+        for index, x in enumerate(inputs):
+            self.put(index, x)
+        return self.run()
+
+    def let_go(self) -> None:
+        """Hold on to nothing but the workspace."""
+        for seat in (*self._seats, *(seat for _, seat in self._allocations)):
+            for into, key in (
+                *seat.places,
+                *(place for _, places in seat.views for place in places),
+            ):
+                into[key] = None
 
 
-def _picker(places: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """Return a function that picks out of a list what is at these places."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda slots: tuple(slots[place] for place in places)
+def _note(
+    seats: dict[Stand, _Seat],
+    recipe: Recipe,
+    stand: Stand,
+    place: tuple[Any, Any],
+    *,
+    reads_shape: bool,
+) -> None:
+    """Note where a tensor, or a view of one, is an argument.
+
+    The compiler's own kernels read where the numbers of a tensor begin, and nothing else of it.
+    """
+    base, how = recipe.base(stand), recipe.view(stand)
+    seat = seats.setdefault(base, _Seat())
+    if how is None or (not reads_shape and how[2] == 0):
+        seat.places.append(place)
+        return
+    for known, places in seat.views:
+        if known == how:
+            places.append(place)
+            return
+    seat.views.append((how, [place]))

@@ -1,0 +1,101 @@
+"""A function of ``torch.compile``, with its guards asked directly.
+
+Around a compiled function torch puts what it needs to compile it anew at any call. That takes ten
+times as long as the guards themselves, and once a solve it is as long as several steps of a small
+network. So the guards are asked first: where some hold, what was compiled under them is called.
+"""
+
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from symadj.forward.traced import Traced
+
+
+class GuardedFunction:
+    """A function, compiled for each kind of arguments that it is called with.
+
+    Parameters
+    ----------
+    function : callable
+        With positional parameters alone, the last of them starred or not.
+    backend : callable
+        Makes a graph of what was traced.
+    """
+
+    def __init__(self, function: Traced, backend: Callable[..., Any]) -> None:
+        self._function = _with_own_code(function)
+        self._compiled = torch.compile(
+            self._function, fullgraph=True, dynamic=False, backend=backend
+        )
+        self._made: dict[types.CodeType, Traced] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        """Call what was compiled for such arguments; trace and compile it first, if need be."""
+        made = self._find(args)
+        if made is not None:
+            return made(*args)
+        with (
+            torch._dynamo.config.patch(trace_autograd_ops=True, side_effect_replay_policy="error"),
+            warnings.catch_warnings(),
+        ):
+            # torch.compile looks for it at every tensor that f reads.
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, as it is imported
+            return self._compiled(*args)
+
+    def _find(self, args: Sequence[Any]) -> Traced | None:
+        """Return what was compiled under guards that hold now."""
+        if _is_told_otherwise():
+            return None
+        code = self._function.__code__
+        found = None
+        for entry in torch._C._dynamo.eval_frame._debug_get_cache_entry_list(code):
+            if found is None:
+                found = self._by_name(args)
+            if entry.guard_manager.check(found):
+                if entry.code not in self._made:
+                    self._made[entry.code] = _with_code(self._function, entry.code)
+                return self._made[entry.code]
+        return None
+
+    def _by_name(self, args: Sequence[Any]) -> dict[str, Any]:
+        """Return what the function would find under its names: guards are asked of that."""
+        code = self._function.__code__
+        names, count = code.co_varnames, code.co_argcount
+        found = dict(zip(names[:count], args, strict=False))
+        if code.co_flags & _HAS_STAR:
+            found[names[count]] = tuple(args[count:])
+        for name, cell in zip(code.co_freevars, self._function.__closure__ or (), strict=True):
+            found[name] = cell.cell_contents
+        return found
+
+
+_HAS_STAR = 4
+"""`inspect.CO_VARARGS`: the starred parameter comes after the others."""
+
+
+def _is_told_otherwise() -> bool:
+    """Whether the caller has set a stance, under which torch is to decide what is run."""
+    return bool(torch._dynamo.eval_frame._stance.stance != "default")
+
+
+def _with_code(function: types.FunctionType, code: types.CodeType) -> types.FunctionType:
+    """Return a function that differs in its code alone."""
+    other = types.FunctionType(
+        code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    other.__kwdefaults__ = function.__kwdefaults__
+    return other
+
+
+def _with_own_code(function: Any) -> types.FunctionType:
+    """Return a copy of a function whose code is an object of its own: graphs are kept by that."""
+    return _with_code(function, function.__code__.replace())
