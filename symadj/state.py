@@ -32,6 +32,8 @@ class Packing:
         Number of elements of each part.
     is_tuple : bool
         Whether the state is a tuple of tensors: the usual structure, and looked at often.
+    is_plain : bool
+        Whether the state is one tensor, all of it here.
     layouts : tuple of Layout, or None
         How the parts are spread over several devices, where they are DTensors.
     """
@@ -40,6 +42,7 @@ class Packing:
     spec: pytree.TreeSpec | None
     sizes: list[int]
     is_tuple: bool
+    is_plain: bool
     layouts: tuple[Layout, ...] | None = None
 
     @staticmethod
@@ -87,13 +90,9 @@ class Packing:
             None if isinstance(y0, Tensor) else spec,
             sizes=[shape.numel() for shape in shapes],
             is_tuple=type(y0) is tuple and all(isinstance(part, Tensor) for part in y0),
+            is_plain=isinstance(y0, Tensor) and layouts is None,
             layouts=layouts,
         )
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the caller's state is one tensor, all of it here."""
-        return self.spec is None and self.layouts is None
 
     @property
     def is_nested(self) -> bool:
@@ -142,7 +141,7 @@ class Packing:
         """Return the parts of a vector, or of a stack of them, in their own shapes."""
         if len(self.shapes) == 1:  # a view that may be edited in place, as one of several may not
             if flat.dim() == 1:
-                return (flat.view(self.shapes[0]),)
+                return (_shaped(flat, self.shapes[0]),)
             return (flat.view((*flat.shape[:-1], *self.shapes[0])),)
         leading = flat.shape[:-1]
         return tuple(
@@ -206,6 +205,11 @@ class Packing:
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
         return parts
+
+
+def _shaped(part: Tensor, shape: torch.Size) -> Tensor:
+    """Return a view of a shape; torch takes its numbers one by one sooner than together."""
+    return part.view(*shape) if shape else part.view(shape)
 
 
 def _layouts(parts: Sequence[Any]) -> tuple[Layout, ...]:

@@ -245,7 +245,7 @@ class Pullback:
         self, slopes: Sequence[Tensor | Root], cotangent: Tensor
     ) -> tuple[tuple[Tensor | GradientEdge, ...], tuple[Tensor, ...]]:
         """Return those slopes through which a gradient flows, and their cotangents."""
-        if len(slopes) == 1:
+        if len(slopes) == 1 and slopes[0].shape == cotangent.shape:  # perhaps of a flat state
             parts: Sequence[Tensor] = (cotangent,)
         else:
             parts = self.field.packing.split(cotangent)
@@ -258,8 +258,7 @@ class Pullback:
                 outputs.append(slope)
             else:
                 continue
-            shaped = part.view(slope.shape)
-            cotangents.append(shaped if shaped.dtype is slope.dtype else shaped.to(slope.dtype))
+            cotangents.append(part if part.dtype is slope.dtype else part.to(slope.dtype))
         return tuple(outputs), tuple(cotangents)
 
     def count(self, num_stages: int) -> None:
