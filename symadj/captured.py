@@ -207,11 +207,12 @@ class _Reach:
 
     def look(self, value: Any, depth: int = 0) -> None:
         """Look at a value, and on from it."""
-        if depth > MAX_DEPTH or id(value) in self._seen or value is None:
+        if depth > MAX_DEPTH or id(value) in self._seen:
             return
         self._seen.add(id(value))
         for held in self._held(value):
-            self.look(held, depth + 1)
+            if type(held) not in SIMPLE_TYPES:
+                self.look(held, depth + 1)
 
     def _held(self, value: Any) -> Iterable[Any]:  # noqa: PLR0911 - one line for each kind
         if isinstance(value, Tensor):
@@ -219,11 +220,11 @@ class _Reach:
                 self.found[id(value)] = value
             return ()
         if isinstance(value, nn.Module):
-            own = [vars(module) for module in value.modules() if not _is_torchs(type(module))]
-            forwards = [
-                type(module).forward for module in value.modules() if not _is_torchs(type(module))
-            ]
-            return (*value.parameters(), *(x for held in own for x in held.values()), *forwards)
+            held: list[Any] = list(value.parameters())
+            for module in value.modules():
+                if not _is_torchs(type(module)):
+                    held += (*vars(module).values(), type(module).forward)
+            return held
         if isinstance(value, dict):
             return list(value.values())[:MAX_ITEMS]
         if isinstance(value, list | tuple | set | frozenset):
@@ -234,9 +235,7 @@ class _Reach:
             return (value.__self__, value.__func__)
         if isinstance(value, types.FunctionType):
             return () if _is_torchs(value) else _read_by_code(value)
-        if isinstance(value, type | types.ModuleType | str | int | float):
-            return ()
-        if _is_torchs(type(value)):
+        if isinstance(value, type | types.ModuleType) or _is_torchs(type(value)):
             return ()
         return (getattr(value, "__dict__", {}), vars(type(value)).get("__call__"))
 
@@ -247,10 +246,14 @@ MAX_DEPTH = 6
 MAX_ITEMS = 1000
 """Items looked at in a container."""
 
+SIMPLE_TYPES = frozenset({types.NoneType, bool, int, float, str, types.ModuleType})
+"""What refers to nothing, and modules, of which a code's own names alone are looked at."""
+
 
 def _is_torchs(value: Any) -> bool:
     """Whether torch itself, which captures nothing of the caller's, has defined this."""
-    return (getattr(value, "__module__", None) or "").partition(".")[0] == "torch"
+    module = getattr(value, "__module__", None) or ""
+    return module == "torch" or module.startswith("torch.")
 
 
 def _read_by_code(function: types.FunctionType) -> Iterator[Any]:

@@ -56,10 +56,28 @@ def _orders(
 
 
 @lru_cache(maxsize=64)
+def _numbers_of(tableau: ButcherTableau) -> tuple[tuple[float, ...], list[list[int]]]:
+    """Return ``c_j``, and the stages whose states are made of each slope, from the last on."""
+    s = tableau.num_evaluations
+    uses = [[j for j in reversed(range(i + 1, s)) if tableau.rows[j][i] != 0] for i in range(s)]
+    return tuple(float(c) for c in tableau.c), uses
+
+
+@lru_cache(maxsize=64)
 def _nodes(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> Tensor:
     nodes = [float(c) for c in tableau.nodes]
     with outside_transforms():
         return torch.tensor(nodes, dtype=torch.float64).to(device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _shift(
+    tableau: ButcherTableau, dtype: torch.dtype, device: torch.device, first: float, end: float
+) -> Tensor:
+    """Return the direction in which each time is moved to the next number, 0 for none."""
+    shifts = [end if c == 1 else 0.0 for c in tableau.nodes]
+    with outside_transforms():
+        return torch.tensor([first, *shifts[1:]], dtype=torch.float64).to(device, dtype)
 
 
 class Weights:
@@ -102,18 +120,17 @@ class Weights:
         self.orders = _orders(tableau, y.dtype, y.device)
         self._h: float | None = None
         self.numbers: list[list[float]] = []
-        self.c_numbers = tuple(float(c) for c in tableau.c)
-        self.uses = [
-            [j for j in reversed(range(i + 1, s)) if tableau.rows[j][i] != 0] for i in range(s)
-        ]
+        self.c_numbers, self.uses = _numbers_of(tableau)
         self._after_one = self._table.new_ones(s + 3, s + 2)
         self.rows = self._after_one[:, 1:]
 
     @cached_property
     def of_made(self) -> list[Tensor]:
         """The part of each row that is not zero, shape (counts[i],): a view."""
-        rows = self.rows.unbind()
-        return [row[:count] for count, row in zip(self.counts, rows, strict=True)]
+        width = self.num_stages + 2
+        lengths = [x for count in self.counts for x in (count, width - count)]
+        # After the 1 before the first row, each row and what is not of the next one's take turns.
+        return list(self._after_one.view(-1)[1:].split([*lengths[:-1], lengths[-1] - 1])[::2])
 
     @cached_property
     def handed_on(self) -> list[Tensor]:
@@ -122,7 +139,10 @@ class Weights:
         They are those in the adjoint state and in the cotangents of the slopes before. Last, with
         ``h b_j``, come those of the adjoint state itself.
         """
-        return [self._after_one[i, : i + 1].unsqueeze(1) for i in range(self.num_stages + 1)]
+        width = self.num_stages + 2
+        lengths = [x for i in range(self.num_stages + 1) for x in (i + 1, width - i - 1)]
+        rows = self._after_one[: self.num_stages + 1]
+        return list(rows.reshape(-1, 1).split(lengths)[::2])
 
     @property
     def b(self) -> int:
@@ -163,10 +183,10 @@ class Clock:
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor, time_dtype: torch.dtype | None) -> None:
+        self._tableau = tableau
         self._dtype = y.dtype.to_real()
         self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
         self._is_end = self._nodes == 1.0
-        self._shifts: dict[tuple[float, float], Tensor] = {}
 
     def __call__(self, stretch: Stretch) -> tuple[Tensor, ...]:
         """Return the time of each slope of a step, the end slope's last, each of shape ()."""
@@ -177,14 +197,7 @@ class Clock:
         if stretch.first_side or stretch.end_side:
             direction = math.copysign(1.0, stretch.h)
             # nextafter(t, t) is t: where there is no shift the time stays as it is.
-            shift = self._shift(stretch.first_side * direction, stretch.end_side * direction)
+            sides = stretch.first_side * direction, stretch.end_side * direction
+            shift = _shift(self._tableau, self._dtype, times.device, *sides)
             times = torch.nextafter(times, times + shift)
         return times.unbind()
-
-    def _shift(self, first: float, end: float) -> Tensor:
-        """Return the direction in which each time is moved to the next number, 0 for none."""
-        if (first, end) not in self._shifts:
-            shift = self._is_end.to(self._dtype).mul_(end)
-            shift[0] = first
-            self._shifts[first, end] = shift
-        return self._shifts[first, end]
