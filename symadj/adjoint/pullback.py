@@ -120,7 +120,8 @@ class Pullback:
             for place, param in enumerate(params)
         ]
         self._are_batches = are_batches
-        self._adds_all = bool(params) and (num_required is None or num_required >= len(params))
+        has_all = num_required is None or num_required >= len(params)
+        self._adds_all = bool(params) and has_all and not are_batches
         self._known = KnownTensors(params) if is_complete else None
         # A module shows most of what it reads, and is looked at once a step; a function always.
         self.looks = self._always_looks = not isinstance(field.func, nn.Module)
@@ -138,8 +139,11 @@ class Pullback:
         t : Tensor, shape ()
         y, cotangent : Tensor, shape (n,)
         """
-        pulled = None if self.by_graph is None else self.by_graph(t, y, cotangent)
-        return self.pull(self.evaluate(t, y), cotangent) if pulled is None else pulled
+        if self.by_graph is not None:
+            pulled = self.by_graph(t, y, cotangent)
+            if pulled is not None:
+                return pulled
+        return self.pull(self.evaluate(t, y), cotangent)
 
     def evaluate(self, t: Tensor, y: Tensor) -> Evaluation:
         """Evaluate ``f`` at ``(t, y)`` with a graph, which lives as long as what is returned.
@@ -228,18 +232,13 @@ class Pullback:
         outputs, cotangents = self._differentiable(slopes, cotangent)
         if not outputs:
             return Pulled(None, None, flat)
+        num_leaves = len(leaves)
         if self._want_time:
-            time, *gradients = vjp(outputs, cotangents, (t, *self._params, *leaves))
+            time, *pulled = vjp(outputs, cotangents, (t, *leaves, *self._params))
         else:
-            gradients = list(vjp(outputs, cotangents, (*self._params, *leaves)))
-        num_params = len(self._params)
-        parts = gradients[num_params:]
-        del gradients[num_params:]
-        if self._adds_all and not self._are_batches and NoneType not in map(type, gradients):
-            torch._foreach_add_(self.param_gradients, gradients)  # type: ignore[arg-type]
-        else:
-            self._accumulate(gradients)
-        return Pulled(_joined(parts, leaves), time, flat)
+            pulled = vjp(outputs, cotangents, (*leaves, *self._params))
+        self._accumulate(pulled[num_leaves:])
+        return Pulled(_joined(pulled[:num_leaves], leaves), time, flat)
 
     def _differentiable(
         self, slopes: Sequence[Tensor | Root], cotangent: Tensor
@@ -268,7 +267,10 @@ class Pullback:
         self.num_calls += num_stages
 
     def _accumulate(self, gradients: Sequence[Tensor | None]) -> None:
-        """Add gradients, one for each parameter, to the totals: where some are None."""
+        """Add gradients, one for each parameter, to the totals."""
+        if self._adds_all and NoneType not in map(type, gradients):
+            torch._foreach_add_(self.param_gradients, gradients)  # type: ignore[arg-type]
+            return
         totals, contributions = [], []
         for place, (total, gradient) in enumerate(
             zip(self.param_gradients, gradients, strict=True)
