@@ -204,6 +204,7 @@ class CompiledSweep:
         self._calls: dict[bool, tuple[Shortcut, Shortcut | None]] = {}
         self._key = ("transpose", steps.name, time_gradient is not None)
         steps.forget()
+        pullback.by_graph = self.pull
 
     @staticmethod
     def of(
@@ -259,8 +260,6 @@ class CompiledSweep:
             most_bytes=MOST_BYTES,
         )
         if result is None:
-            if self.steps.are_on:  # the step is too large for one graph
-                self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
         self._note(result, len(method.rows))

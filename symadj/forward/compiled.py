@@ -313,10 +313,13 @@ class CompiledSteps:
             )
             return None
         called = graphs.take_called()
-        if self._is_alone and called is not None:
-            shortcut = Shortcut.of(called, changing, result)
-            if shortcut is not None:
-                self._shortcuts[key] = shortcut
+        if called is None:
+            return result
+        shortcut = Shortcut.of(called, changing, result) if self._is_alone else None
+        if shortcut is None:
+            called.give_back()
+        else:
+            self._shortcuts[key] = shortcut
         return result
 
     def lean(

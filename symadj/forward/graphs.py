@@ -42,12 +42,20 @@ class Called(NamedTuple):
         The compiler's function, where that is what was called.
     inputs : tuple
     outputs : sequence
+    tape : Tape or None
+        What made the outputs, where a tape did; the inputs are in their places.
     """
 
     graph: Callable[[list[Any]], Sequence[Any]]
     inner: Inner | None
     inputs: tuple[Any, ...]
     outputs: Sequence[Any]
+    tape: Tape | None
+
+    def give_back(self) -> None:
+        """Give the tape back, for others to use."""
+        if self.inner is not None and self.tape is not None:
+            self.inner.give_back(self.tape)
 
 
 class Shortcut(NamedTuple):
@@ -97,11 +105,7 @@ class Shortcut(NamedTuple):
         for _, place in places:
             inputs[place] = None
         outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
-        tape = None if called.inner is None else called.inner.borrow()
-        if tape is not None:
-            for place, x in enumerate(inputs):
-                tape.put(place, x)
-        return Shortcut(called.graph, inputs, places, outputs, called.inner, tape)
+        return Shortcut(called.graph, inputs, places, outputs, called.inner, called.tape)
 
     def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
         """Call the graph."""
@@ -201,11 +205,11 @@ class Graphs:
         def call(*given: Any) -> Any:
             called = None if inner is None else inner.call(given)
             if inner is not None and called is not None:
-                inputs, outputs = called
-                self._called = Called(inner.function, inner, inputs, outputs)
+                inputs, outputs, tape = called
+                self._called = Called(inner.function, inner, inputs, outputs, tape)
                 return outputs
             outputs = graph(*given) if inner is None else inner.learn(graph, given)
-            self._called = Called(lambda inputs: graph(*inputs), None, given, outputs)
+            self._called = Called(lambda inputs: graph(*inputs), None, given, outputs, None)
             return outputs
 
         return call

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from symadj.forward.matmuls import small_addmm, small_mm
 from symadj.forward.tape import Recipe, Tape
+from symadj.forward.written_out import small_addmm, small_mm, tanh
 
 
 class Inner:
@@ -66,13 +66,16 @@ class Inner:
             self._compiled.current_callable = self.function
         return outputs
 
-    def call(self, given: tuple[Any, ...]) -> tuple[tuple[Any, ...], Sequence[Any]] | None:
+    def call(
+        self, given: tuple[Any, ...]
+    ) -> tuple[tuple[Any, ...], Sequence[Any], Tape | None] | None:
         """Call the function in the place of the graph; None where the graph does more.
 
         Returns
         -------
         tuple or None
-            The inputs, in the function's order, and the outputs.
+            The inputs, in the function's order; the outputs; and the tape that made them, if one
+            did: to be given back.
         """
         if self._order is None:
             return None
@@ -82,10 +85,9 @@ class Inner:
             outputs: Sequence[Any] = self.function(list(inputs))
         else:
             outputs = tape(inputs)
-            self.give_back(tape)
         # What else autograd has saved of them is out of date, which it has to see.
         torch.autograd.graph.increment_version([given[place] for place in self._edited])
-        return inputs, outputs
+        return inputs, outputs, tape
 
     def borrow(self, fresh: frozenset[int] | None = None) -> Tape | None:
         """Return a tape that does the same, for one caller; None where there can be none.
@@ -133,6 +135,7 @@ def compile_by_inductor(
         **select_decomp_table(),
         torch.ops.aten.mm.default: small_mm,
         torch.ops.aten.addmm.default: small_addmm,
+        torch.ops.aten.tanh.default: tanh,
     }
     # A graph out of the cache would not show its function. With decompositions none is there.
     with torch._functorch.config.patch(enable_autograd_cache=False):

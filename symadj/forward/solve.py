@@ -225,7 +225,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         ivp.observer.tell("accept_step", t, y, proposal.h)
         is_crossed = event is not None and event.sign(proposal.t1, y1) != start_sign
         thetas = () if event else _thetas(times, next_output, stretch)
-        if taken is not None and (thetas or is_crossed or want_polynomials):
+        if taken is not None and (is_crossed or outputs.needs_weights(thetas)):
             weights.scale(proposal.h)
         if outputs.lack_end_slope(thetas, is_crossed):
             slopes.put(-1, field((slope_times or clock(stretch))[-1], y1))
@@ -352,6 +352,16 @@ class _Outputs:
         moves = self.slopes is not None or self.ys is None
         return bool(thetas) and (moves or thetas[0] < 1.0)
 
+    @property
+    def _is_free(self) -> bool:
+        """Whether outputs may be rounded as they come: compiled steps are not torchdiffeq's."""
+        compiled = self._ivp.compiled
+        return compiled is not None and compiled.are_on and self.slopes is None
+
+    def needs_weights(self, thetas: tuple[float, ...]) -> bool:
+        """Whether the weights of the step are read by what is written."""
+        return self.polynomials is not None or (bool(thetas) and not self._is_free)
+
     def _passes_over_outputs(self, step: Step) -> bool:
         """Whether a step that ends at an output does so by accident."""
         control = self._ivp.step_sizes
@@ -366,7 +376,9 @@ class _Outputs:
             self.polynomials.append(interpolant.from_slopes(y0, slopes, h))
         if self.ys is None or not step.thetas:
             return
-        if step.interior_thetas:
+        if step.interior_thetas and self._is_free:
+            self.ys[step.interior_outputs] = interpolant.values(y0, slopes, step.interior_thetas, h)
+        elif step.interior_thetas:
             polynomial = interpolant.polynomial(y0, y1, slopes, weights, h)
             self.ys[step.interior_outputs] = evaluate(polynomial, step.interior_thetas)
             if self.slopes is not None:
@@ -374,7 +386,7 @@ class _Outputs:
                 self.slopes[step.interior_outputs] = slopes_there
         if step.has_end_output:
             self.ys[step.outputs.stop - 1] = y1
-            if self._passes_over_outputs(step):  # as torchdiffeq rounds it
+            if self._passes_over_outputs(step) and not self._is_free:  # as torchdiffeq rounds it
                 polynomial = interpolant.polynomial(y0, y1, slopes, weights, h)
                 self.ys[step.outputs.stop - 1] = evaluate(polynomial, (1.0,))[0]
             if self.slopes is not None:

@@ -237,7 +237,8 @@ class Tape:
             reads_shape = not kernel.is_own
             for key, value in (*enumerate(args), *kwargs.items()):
                 if isinstance(value, Stand):
-                    into = args if isinstance(key, int) else kwargs
+                    into: Any = args if isinstance(key, int) else kwargs
+                    into[key] = None
                     _note(seats, recipe, value, (into, key), reads_shape=reads_shape)
         for place, stand in enumerate(recipe.outputs):
             _note(seats, recipe, stand, (self._outputs, place), reads_shape=True)
@@ -257,6 +258,9 @@ class Tape:
                 self._allocations.append((buffer, seat))
             else:
                 self._put(seat, torch.empty_strided(buffer.size, buffer.stride, dtype=buffer.dtype))
+        # With no input in its place, and no output.
+        self._blank = [(args.copy(), kwargs.copy()) for _, args, kwargs in self._calls]
+        self._blank_outputs = self._outputs.copy()
 
     def _put(self, seat: _Seat, x: Any) -> None:
         for into, key in seat.places:
@@ -287,12 +291,12 @@ class Tape:
 
     def let_go(self) -> None:
         """Hold on to nothing but the workspace."""
-        for seat in (*self._seats, *(seat for _, seat in self._allocations)):
-            for into, key in (
-                *seat.places,
-                *(place for _, places in seat.views for place in places),
-            ):
-                into[key] = None
+        for (_, args, kwargs), (blank_args, blank_kwargs) in zip(
+            self._calls, self._blank, strict=True
+        ):
+            args[:] = blank_args
+            kwargs.update(blank_kwargs)
+        self._outputs[:] = self._blank_outputs
 
 
 def _note(

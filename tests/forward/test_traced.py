@@ -8,7 +8,7 @@ import torch
 import torch._inductor.inductor_prims  # registers the operation that orders a matrix in memory
 
 from symadj.adjoint.compiled import _pull_function, _transpose_function
-from symadj.forward.matmuls import MOST_PRODUCTS, small_addmm, small_mm
+from symadj.forward.written_out import MOST_PRODUCTS, small_addmm, small_mm, tanh
 from symadj.forward.traced import Method, replay_function, slope_of, step_function
 from symadj.state import Packing
 from symadj.tableaus import EXPLICIT_TABLEAUS
@@ -133,3 +133,19 @@ def test_other_products_are_left_to_the_library():
     assert small_mm(*(x.to(torch.int64) for x in small)) is NotImplemented
     assert small_addmm(torch.empty(2), *small, beta=2) is NotImplemented
     assert small_addmm(torch.empty(1), *large) is NotImplemented
+
+
+def test_the_hyperbolic_tangent_written_out_is_good_to_three_units_in_the_last_place():
+    near_zero = 10 ** torch.linspace(-30, 0, 100_001, dtype=torch.float64)
+    x = torch.cat([torch.linspace(-12, 12, 400_001, dtype=torch.float64), near_zero]).float()
+    found, exact = tanh(x), torch.tanh(x.double())
+    error = ((found.double() - exact).abs() / exact.abs().clamp(min=1e-300)).max()
+    assert error < 3 * torch.finfo(torch.float32).eps
+    assert found.abs().max() == 1
+    assert torch.equal(tanh(-x), -found)
+    assert tanh(torch.tensor([float("nan")])).isnan().all()
+
+
+@pytest.mark.parametrize("x", [torch.ones(3, dtype=torch.float64), torch.ones(3).bfloat16()])
+def test_the_hyperbolic_tangent_of_other_precisions_is_the_librarys(x):
+    assert tanh(x) is NotImplemented

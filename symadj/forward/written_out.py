@@ -1,7 +1,9 @@
-"""Small matrix products in graphs for the CPU, written out: they are then fused with all else.
+"""What the compiler makes loops of, for the CPU, where a call of a library takes longer.
 
 A product of 20 x 2 by 2 x 50 takes the processor less time than it takes to call the library for
-it. Written as a sum of products it becomes a loop among others, and a whole step one kernel.
+it. Written as a sum of products it becomes a loop among others, and a whole step one kernel. The
+hyperbolic tangent of the library is exact to half a unit in the last place, and takes three times
+as long as a quotient of polynomials that is good to three; in a small step it is most of the time.
 """
 
 from typing import Any
@@ -14,6 +16,15 @@ MOST_PRODUCTS = 16_384
 
 SHORT = 8
 """Columns below which the inner loop is over what is summed instead."""
+
+
+TANH_ENDS = 9.0
+"""Beyond, the hyperbolic tangent is 1 in single precision."""
+
+TANH_NUMERATOR = (0.999999976, 0.133814606, 3.49607999e-3, 2.06158456e-5, 1.3360939e-8)
+TANH_DENOMINATOR = (1.0, 0.467147759, 2.58789216e-2, 3.28638596e-4, 7.77981117e-7)
+"""Coefficients of powers of x^2 in tanh(x) / x: a fit of the least relative error, 2.4e-8, by
+reweighted least squares."""
 
 
 def is_small(a: Tensor, b: Tensor) -> bool:
@@ -53,3 +64,24 @@ def _in_order(x: Tensor) -> Tensor:
         return x
     ordered: Tensor = torch.ops.prims.inductor_force_stride_order.default(x, (x.shape[1], 1))
     return ordered
+
+
+def tanh(x: Tensor) -> Any:
+    """Hyperbolic tangent: the decomposition of ``aten.tanh``, in single precision.
+
+    Its relative error is below 3 units of 2^-23.
+    """
+    if x.device.type != "cpu" or x.dtype is not torch.float32:
+        return NotImplemented
+    inside = torch.clamp(x, -TANH_ENDS, TANH_ENDS)
+    square = inside * inside
+    quotient = inside * _polynomial(TANH_NUMERATOR, square) / _polynomial(TANH_DENOMINATOR, square)
+    return torch.clamp(quotient, -1.0, 1.0)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    *others, last = coefficients
+    value = torch.full_like(x, last)
+    for coefficient in reversed(others):
+        value = value * x + coefficient
+    return value
