@@ -106,7 +106,8 @@ def read_call(
     read = read_options(tableau, options)
     check_times(t)
     for name, value in (("rtol", rtol), ("atol", atol), *read.items()):
-        _refuse_gradient(name, value)
+        if isinstance(value, Tensor | tuple | list):
+            _refuse_gradient(name, value)
     times = t.to(flat.device)
     listed = tuple(plain(times).double().tolist())
     if event_fn is not None and read.get("sync_steps", False) is not False:
@@ -411,6 +412,7 @@ def _tolerance(name: str, given: Any, packing: Packing, device: torch.device) ->
         tolerance = given.detach().to(device).expand(packing.shapes[0]).reshape(-1)
     else:
         tolerance = float(given)
-    if not bool(torch.as_tensor(tolerance >= 0).all()):
+    is_allowed = tolerance >= 0
+    if not (is_allowed if isinstance(is_allowed, bool) else bool(is_allowed.all())):
         raise InvalidInputError(f"{name} is {given!r}, and must be at least 0 everywhere.")
     return tolerance

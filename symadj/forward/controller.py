@@ -21,6 +21,7 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -29,7 +30,7 @@ from torch import Tensor
 from symadj.errors import NonFiniteError
 from symadj.forward.agreement import Agreement
 from symadj.forward.field import Field
-from symadj.forward.transforms import largest, plain
+from symadj.forward.transforms import largest, outside_transforms, plain
 from symadj.types import Norm
 
 Carry: TypeAlias = tuple[float, ...]
@@ -211,7 +212,8 @@ class ErrorControl:
         error, y0, y1 : Tensor, shape (n,)
             Estimated error, and the states at both ends of the step.
         """
-        scale = torch.maximum(y0.abs(), y1.abs()).mul_(self.rtol).add_(self.atol)
+        scale = torch.maximum(y0.abs(), y1.abs())
+        scale.mul_(_in_dtype(self.rtol, scale.dtype)).add_(_in_dtype(self.atol, scale.dtype))
         return abs(float(largest(torch.as_tensor(self.norm(error / scale)))))
 
     def ratio_of_failure(self) -> float:
@@ -292,9 +294,23 @@ def _power(base: float, exponent: float) -> float:
     return torch.pow(torch.scalar_tensor(base, dtype=torch.float64), exponent).item()
 
 
+def _in_dtype(tolerance: float | Tensor, dtype: torch.dtype) -> float | Tensor:
+    """Return a tolerance in the form in which torch takes it soonest."""
+    is_exact = dtype in (torch.float32, torch.float64)
+    return _scalar(tolerance, dtype) if isinstance(tolerance, float) and is_exact else tolerance
+
+
+@lru_cache(maxsize=64)
+def _scalar(number: float, dtype: torch.dtype) -> Tensor:
+    """Return a number as a tensor of shape (), which torch makes of it anew in each operation."""
+    with outside_transforms():
+        return torch.tensor(number, dtype=dtype, device="cpu")
+
+
 def rms_norm(x: Tensor) -> Tensor:
     """Root mean square of a vector: torchdiffeq's norm, to the bit, for a single tensor."""
-    return x.abs().pow(2).mean().sqrt()
+    squares = x.abs().pow(2) if x.is_complex() else x * x
+    return squares.mean().sqrt()
 
 
 def largest_rms_norm(parts: tuple[Tensor, ...]) -> Tensor:

@@ -104,8 +104,6 @@ class Weights:
         ``c_j``.
     uses : list of list of int
         The stages whose states are made of each slope, from the last on.
-    numbers : list of list of float
-        ``rows`` as Python floats, where there are orders.
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
@@ -119,7 +117,7 @@ class Weights:
             return
         self.orders = _orders(tableau, y.dtype, y.device)
         self._h: float | None = None
-        self.numbers: list[list[float]] = []
+        self._numbers: list[list[float]] | None = None
         self.c_numbers, self.uses = _numbers_of(tableau)
         self._after_one = self._table.new_ones(s + 3, s + 2)
         self.rows = self._after_one[:, 1:]
@@ -145,6 +143,13 @@ class Weights:
         return list(rows.reshape(-1, 1).split(lengths)[::2])
 
     @property
+    def numbers(self) -> list[list[float]]:
+        """``rows`` as Python floats, where there are orders."""
+        if self._numbers is None:
+            self._numbers = [] if self.orders is None else self.rows.tolist()
+        return self._numbers
+
+    @property
     def b(self) -> int:
         """Which row holds ``h b_j``."""
         return self.num_stages
@@ -165,9 +170,8 @@ class Weights:
             self.rows = self._table * h
         elif h != self._h:
             self._h = h
+            self._numbers = None
             torch.mul(self._table, h, out=self.rows)
-            if self.orders is not None:
-                self.numbers = self.rows.tolist()
 
 
 class Clock:

@@ -166,5 +166,8 @@ def test_where_weights_are_no_numbers_of_python_the_same_is_gathered():
 
     by_numbers = gather()
     assert weights.numbers
-    weights.numbers = []
+    weights.orders = None
+    for h in (2 * STEP_SIZE, STEP_SIZE):
+        weights.scale(h)
+    assert not weights.numbers
     assert all(map(torch.equal, gather(), by_numbers))
