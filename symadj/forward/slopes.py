@@ -40,7 +40,10 @@ class SlopeColumns:
         row : int
             Which row of the weights. Slopes that it does not count may not have been made yet.
         """
-        return torch.sum(self._made[row] * self.weights.of_made[row], dim=-1)
+        made, weights = self._made[row], self.weights.of_made[row]
+        if made.is_complex():  # vecdot, the same sum by one call, would conjugate
+            return torch.sum(made * weights, dim=-1)
+        return torch.linalg.vecdot(made, weights)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""
