@@ -264,7 +264,7 @@ class Attempt:
             field.nfe = 0
         if self.is_dense:  # the outputs are asked for later
             self.sharded.free()
-        if recorder is not None and not recorder.is_needed:
+        if recorder is not None and not recorder.is_needed and any(s.carried for s in solved.steps):
             solved = replace(solved, steps=[step._replace(carried=()) for step in solved.steps])
         stats.nfe_forward = field.nfe
         return solved, stats, keeping

@@ -50,11 +50,11 @@ class CapturedTensors:
         CapturedTensorError
             If ``f`` reads a tensor that was computed from others before, and was not given.
         """
+        oldest = torch.autograd._get_sequence_nr()
         with torch.enable_grad():
-            marker = torch.zeros((), requires_grad=True).view(()).grad_fn
             slope = field(t, y)
-        if slope.grad_fn is not None and marker is not None:
-            self._look(slope.grad_fn, marker._sequence_nr())
+        if slope.grad_fn is not None:
+            self._look(slope.grad_fn, oldest)
         elif slope.requires_grad:
             self._add(slope)
         return slope.detach()

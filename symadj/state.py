@@ -56,7 +56,7 @@ class Packing:
         InvalidInputError
             If ``y0`` has no element, or its parts differ in dtype or device.
         """
-        parts, spec = pytree.tree_flatten(y0)
+        parts, spec = ([y0], None) if isinstance(y0, Tensor) else pytree.tree_flatten(y0)
         for part in parts:
             if not isinstance(part, Tensor):
                 raise InvalidTypeError(
@@ -87,7 +87,7 @@ class Packing:
         shapes = tuple(part.shape for part in parts)
         return Packing(
             shapes,
-            None if isinstance(y0, Tensor) else spec,
+            spec,
             sizes=[shape.numel() for shape in shapes],
             is_tuple=type(y0) is tuple and all(isinstance(part, Tensor) for part in y0),
             is_plain=isinstance(y0, Tensor) and layouts is None,
@@ -141,7 +141,8 @@ class Packing:
         """Return the parts of a vector, or of a stack of them, in their own shapes."""
         if len(self.shapes) == 1:  # a view that may be edited in place, as one of several may not
             if flat.dim() == 1:
-                return (_shaped(flat, self.shapes[0]),)
+                shape = self.shapes[0]  # which torch reads sooner number by number
+                return (flat.view(*shape) if shape else flat.view(shape),)
             return (flat.view((*flat.shape[:-1], *self.shapes[0])),)
         leading = flat.shape[:-1]
         return tuple(
@@ -205,11 +206,6 @@ class Packing:
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
         return parts
-
-
-def _shaped(part: Tensor, shape: torch.Size) -> Tensor:
-    """Return a view of a shape; torch takes its numbers one by one sooner than together."""
-    return part.view(*shape) if shape else part.view(shape)
 
 
 def _layouts(parts: Sequence[Any]) -> tuple[Layout, ...]:

@@ -107,9 +107,9 @@ def evaluate(polynomial: Polynomial, thetas: Sequence[float]) -> Tensor:
     """Return the values of a polynomial, shape (len(thetas), n)."""
     constant, *others = polynomial
     theta = _column(thetas, constant)
-    value, power = constant, torch.ones_like(theta)
-    for coefficient in others:
-        power = power * theta
+    value, power = constant, theta
+    for degree, coefficient in enumerate(others):
+        power = power * theta if degree else theta
         value = value + power * coefficient
     return value
 
@@ -125,8 +125,7 @@ def differentiate(polynomial: Polynomial, thetas: Sequence[float], h: float) -> 
 
 
 def _column(thetas: Sequence[float], like: Tensor) -> Tensor:
-    theta = torch.tensor(thetas, dtype=torch.float64).unsqueeze(1)
-    return theta.to(like.device, like.dtype)
+    return torch.tensor([[theta] for theta in thetas], dtype=like.dtype, device=like.device)
 
 
 @lru_cache(maxsize=64)

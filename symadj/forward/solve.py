@@ -25,7 +25,7 @@ from symadj.forward.runs import Position, StepRun
 from symadj.forward.slopes import SlopeList, Slopes, make_slopes
 from symadj.forward.step import implicit_rk_step, rk_step
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
-from symadj.forward.transforms import is_transformed, plain
+from symadj.forward.transforms import is_finite, is_transformed
 from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
 
@@ -259,7 +259,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         elif adaptive:
             first_side = 1  # beyond the discontinuity
 
-    if not bool(torch.isfinite(plain(y)).all()):
+    if not is_finite(y):
         raise _not_finite(ivp, outputs.ys)
     return Solved(tuple(times), outputs.ys, steps, y, outputs.slopes, outputs.polynomials)
 

@@ -4,6 +4,7 @@ There, tensors are wrapped: what is done to them is recorded, batched, or carrie
 A step size has to be one plain number, for all samples of a batch.
 """
 
+import cmath
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,13 @@ def largest(x: Tensor) -> Tensor:
     """Return a number, or the largest of those of a batch; not finite if one of them is not."""
     x = plain(x)
     return x.max() if x.ndim else x
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether all numbers of a tensor are finite, whatever it is wrapped in."""
+    x = plain(x)
+    # As a rule their sum tells it, by one operation; it may overflow where they do not.
+    return cmath.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
 
 
 @contextmanager
