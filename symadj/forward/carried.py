@@ -99,13 +99,14 @@ class Recorder:
         self.is_needed = True
         self.start: Carried = carried.read()
 
-    def __call__(self) -> None:
-        """Read the state."""
+    def __call__(self) -> bool:
+        """Read the state; return whether the next one is to be read too."""
         self._calls += 1
         if self._calls == 2 and not self._always:
             self.is_needed = self._has_drawn()
         if self.is_needed:
             self._log.append(self._carried.read())
+        return self.is_needed
 
     def settle(self) -> bool:
         """Decide, after the first evaluation, whether states are read: return whether they are."""
@@ -143,9 +144,10 @@ class Replayer:
         self._carried = carried
         self._queue: deque[Carried] = deque()
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         """Bring the next state back."""
         self._carried.restore(self._queue.popleft())
+        return True
 
     def expect(self, states: Sequence[Carried]) -> None:
         """Queue the states of the evaluations that come next."""

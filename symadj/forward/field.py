@@ -32,7 +32,8 @@ class Field:
     inspector : callable or None
         Makes the next evaluation in this field's place, once, and may look at how it was made.
     before : callable or None
-        Called before each evaluation: it records, or brings back, what ``f`` carries.
+        Called before each evaluation: it records, or brings back, what ``f`` carries, and returns
+        whether it is to be called again.
     """
 
     __slots__ = ("_is_plain", "args", "before", "func", "inspector", "nfe", "packing")
@@ -44,7 +45,7 @@ class Field:
         self.args = args
         self.nfe = 0
         self.inspector: Inspector | None = None
-        self.before: Callable[[], None] | None = None
+        self.before: Callable[[], bool] | None = None
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Evaluate ``f``.
@@ -73,8 +74,8 @@ class Field:
             If they are none, or the state was changed in place.
         """
         self.nfe += 1
-        if self.before is not None:
-            self.before()
+        if self.before is not None and not self.before():
+            self.before = None
         first = parts[0]  # the others, views of the same vector, have the same version
         version = None if first.is_inference() else first._version
         if self._is_plain:
