@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 
 import symadj
 from symadj import errors
+from symadj.tableaus import TABLEAUS
 from tests.fields import gradient_error
 
 T = torch.tensor([0.0, 0.31, 0.8], dtype=torch.float64)
@@ -168,3 +169,26 @@ def test_restored_buffers_make_the_gradient_exact_and_are_left_alone():
 def test_buffers_of_what_is_no_module_cannot_be_restored():
     with pytest.raises(errors.InvalidInputError, match=r"nn\.Module"):
         symadj.odeint(lambda t, y: -y, torch.ones(1), T, options={"restore_buffers": True})
+
+
+@pytest.mark.parametrize(
+    "method", ["dopri5", "dopri8", "rk4", "trbdf2", "radauIIA5", "gl4", "sdirk2"]
+)
+@pytest.mark.parametrize("n", [3, 3000])  # Newton's equations: solved directly, by GMRES
+def test_autocast_is_for_f_and_leaves_the_solver_its_precision(method, n):
+    rate = torch.linspace(0.5, 2.0, n, requires_grad=True)
+
+    def func(t, y):  # nothing that autocast would touch
+        return -rate * y * (1 + t)
+
+    found = []
+    for is_on in (False, True):
+        y0 = torch.ones(n, requires_grad=True)
+        t = torch.tensor([0.0, 0.13, 0.31, 0.5], requires_grad=True)
+        options = {} if TABLEAUS[method].is_adaptive else {"step_size": 0.1}
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on):
+            ys = symadj.odeint(func, y0, t, rtol=1e-4, atol=1e-4, method=method, options=options)
+        ys.pow(2).sum().backward()
+        found.append((ys.detach(), y0.grad, t.grad, rate.grad.clone()))
+        rate.grad = None
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

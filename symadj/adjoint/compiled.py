@@ -19,7 +19,8 @@ from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.graphs import Shortcut
-from symadj.forward.traced import Method, Traced, slope_of, stage_times
+from symadj.forward.products import product
+from symadj.forward.traced import Method, Traced, end_time, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
@@ -204,7 +205,6 @@ class CompiledSweep:
         self._calls: dict[bool, tuple[Shortcut, Shortcut | None]] = {}
         self._key = ("transpose", steps.name, time_gradient is not None)
         steps.forget()
-        pullback.by_graph = self.pull
 
     @staticmethod
     def of(
@@ -260,6 +260,8 @@ class CompiledSweep:
             most_bytes=MOST_BYTES,
         )
         if result is None:
+            if self.steps.are_on:  # the step is too large for one graph
+                self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
         self._note(result, len(method.rows))
@@ -329,6 +331,11 @@ class CompiledSweep:
             self._calls[replays] = transpose, replay
         return self._calls[replays]
 
+    def pull_end(self, step: Step, y_end: Tensor, cotangent: Tensor) -> Pulled | None:
+        """Pull the cotangent of a step's end slope back, by a graph; None if there is none."""
+        span = self.steps.span_of(step.stretch, y_end)
+        return self.pull(end_time(span, y_end), y_end, cotangent)
+
     def pull(self, t: Tensor, y: Tensor, cotangent: Tensor) -> Pulled | None:
         """Do what `Pullback` does in one call, by a graph; None if there is none."""
         want_time = self._time_gradient is not None
@@ -381,7 +388,7 @@ class CompiledSweep:
         if inside is None:
             shares = adjoint_state.new_zeros(num_stages, adjoint_state.numel())
         else:
-            shares = inside.weights[:, :num_stages].T @ inside.cotangents
+            shares = product(inside.weights[:, :num_stages].T, inside.cotangents)
         if handed_on is not None:
             shares[0] += handed_on
         return shares

@@ -31,6 +31,7 @@ from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint
 from symadj.errors import StageSolveError
 from symadj.forward.implicit import as_kind_of, as_real, can_factor, is_direct, stage_matrix
 from symadj.forward.krylov import MAX_PRODUCTS, RESTART, gmres
+from symadj.forward.products import product
 from symadj.tableaus import ButcherTableau
 
 
@@ -247,7 +248,7 @@ def _solve(
             state = pullback.pull_state(evaluation, cotangent)
             if state is not None:
                 row.copy_(state)
-        return as_real(cotangents - coupling @ pulled).reshape(-1)
+        return as_real(cotangents - product(coupling, pulled)).reshape(-1)
 
     eps = torch.finfo(loads.dtype).eps
     is_factorable = can_factor(len(evaluations), loads[0])

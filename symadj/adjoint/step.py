@@ -21,6 +21,7 @@ from torch import Tensor
 from symadj.adjoint.cotangents import SlopeCotangents
 from symadj.adjoint.pullback import Evaluation, Pullback, Pulled
 from symadj.adjoint.times import TimeGradient
+from symadj.forward.products import product
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
 
@@ -41,7 +42,7 @@ class OutputCotangents:
 
     def of_slope(self, i: int) -> Tensor:
         """Return what they contribute to the cotangent of slope ``i`` (-1: the end slope)."""
-        return torch.mv(self.cotangents.T, self.weights[:, i])
+        return product(self.cotangents.T, self.weights[:, i])
 
 
 class StageStates(Protocol):

@@ -156,7 +156,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             states = compiled.replay(y, step)
             if states is not None:
                 stages, is_replayed = Stages(states), False
-        is_prepared = compiled is None or is_replayed or pulls_end
+        is_prepared = compiled is None or is_replayed
         if is_prepared:
             times = clock(step.stretch)
             weights.scale(h)
@@ -166,8 +166,11 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
         if inside is not None and pulls_end and y_next is not None:
             cotangent = inside.of_slope(-1)
-            with torch.enable_grad():
-                pulled = pullback(times[-1], y_next, cotangent)
+            pulled = None if compiled is None else compiled.pull_end(step, y_next, cotangent)
+            if pulled is None:
+                end_time = (times if is_prepared else clock(step.stretch))[-1]
+                with torch.enable_grad():
+                    pulled = pullback(end_time, y_next, cotangent)
             state = adjoint.collect(index, 1.0, h, pulled, cotangent)
             if state is not None:
                 adjoint_state = adjoint_state + state

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from symadj.errors import InvalidTypeError
 from symadj.forward.krylov import MAX_PRODUCTS, gmres
+from symadj.forward.products import product, sum_with_product
 from symadj.tableaus import ButcherTableau
 
 FlatField: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -132,7 +133,7 @@ def solve_stages(
         slopes, converged, num_iterations = found.slopes, found.converged, found.num_iterations
     else:
         for i in range(s):
-            known = torch.addmv(y, slopes[:i].T, coupling[i, :i])
+            known = sum_with_product(y, slopes[:i].T, coupling[i, :i])
             if tableau.a[i][i] == 0:
                 slopes[i] = field(times[i], known)
                 continue
@@ -146,7 +147,7 @@ def solve_stages(
             if not found.converged:
                 converged = False
                 break
-    states = torch.addmm(y.expand(s, -1), coupling, slopes)
+    states = sum_with_product(y.expand(s, -1), coupling, slopes)
     return StageSolution(states.unbind(), slopes.unbind(), converged, num_iterations)
 
 
@@ -178,7 +179,7 @@ def extrapolate_slopes(
         for c in tableau.c
     ]
     stacked = torch.stack(list(slopes))
-    return (stacked.new_tensor(weights) @ stacked).unbind()
+    return product(stacked.new_tensor(weights), stacked).unbind()
 
 
 @torch.no_grad()
@@ -225,7 +226,7 @@ def estimate_error(
         raise ValueError(f"tableau {tableau.name!r} has no error estimate: give it b_hat.")
     stacked = torch.stack(list(slopes))
     weights = stacked.new_tensor([h * float(x) for x in tableau.error_weights[: len(slopes)]])
-    error = weights @ stacked
+    error = product(weights, stacked)
     if tableau.error_filter is None:
         if tableau.b_hat_start:
             error = error - h * float(tableau.b_hat_start) * field(t, y).to(y.dtype)
@@ -288,11 +289,11 @@ def _newton(system: _System, base: Tensor, coupling: Tensor, slopes: Tensor) -> 
     rounding = eps**0.75  # 2e-12 or 6e-6, of the largest entry: room for what f makes of eps
     size, renew, num_growing = math.inf, True, 0
     for iteration in range(1, MAX_ITERATIONS + 1):
-        states = torch.addmm(base, coupling, slopes)
+        states = sum_with_product(base, coupling, slopes)
         correction = system.solve(system.evaluate(states, renew=renew) - slopes)
         if correction is None:
             break
-        new_size, largest = _sizes(coupling @ correction, states, base)
+        new_size, largest = _sizes(product(coupling, correction), states, base)
         contraction = new_size / size if 0.0 < size < math.inf else 1.0
         is_at_rounding = largest <= rounding and contraction > 0.5
         if not renew and not is_at_rounding and not contraction <= 1.0:
@@ -412,7 +413,7 @@ def stage_matrix(jacobians: Tensor, coupling: Tensor) -> Tensor:
     Tensor, shape (m n, m n)
     """
     m, n, _ = jacobians.shape
-    matrix = torch.einsum("ij,iab->iajb", -coupling, jacobians).reshape(m * n, m * n)
+    matrix = (-coupling[:, None, :, None] * jacobians[:, :, None, :]).reshape(m * n, m * n)
     matrix.diagonal().add_(1.0)
     return matrix
 
@@ -483,7 +484,7 @@ class _Differences:
 
         def operator(vector: Tensor) -> Tensor:
             v = as_kind_of(residual, vector.view_as(flat))
-            direction = self._coupling @ v
+            direction = product(self._coupling, v)
             length = direction.abs().amax(1, keepdim=True)
             scale = torch.where(length > 0, width / length, 1.0)
             moved = _evaluate(self._field, self._times, states + scale * direction)

@@ -17,10 +17,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from symadj.forward.products import product
 from symadj.forward.slopes import Slopes
 from symadj.forward.transforms import outside_transforms
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau, hermite_dense_output
+
+FEW_OUTPUTS = 4
+"""In one step: up to so many, Python's own numbers are the faster way to their weights."""
 
 Polynomial: TypeAlias = tuple[Tensor, ...]
 """Coefficients of 1, θ, θ², ..., each of shape (n,)."""
@@ -47,11 +51,17 @@ class Interpolant:
         with outside_transforms():
             self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
             self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
+        self._rows = tuple(tuple(row) for row in coefficients)
+        self._degrees = tuple(range(1, self._coefficients.shape[1] + 1))
         self._is_linear = is_linear
         self.uses_end_slope = any(coefficients[-1])
 
     def weights(self, thetas: Sequence[float], h: float, like: Tensor) -> Tensor:
         """Return ``h w_i(θ)``, shape (len(thetas), s + 1), in dtype and on device of ``like``."""
+        if len(thetas) <= FEW_OUTPUTS:
+            powers = [[theta**power for power in self._degrees] for theta in thetas]
+            rows = [[h * _dot(row, each) for row in self._rows] for each in powers]
+            return torch.tensor(rows, dtype=like.dtype.to_real()).to(like.device, like.dtype)
         theta = torch.tensor(thetas, dtype=torch.float64).unsqueeze(1)
         weights = theta**self._powers @ self._coefficients.T
         return weights.mul_(h).to(like.device, like.dtype)
@@ -63,7 +73,7 @@ class Interpolant:
         """
         count = len(slopes.k) if self.uses_end_slope else len(slopes.k) - 1
         weights = self.weights(thetas, h, y0)[:, :count]
-        return y0 + weights @ torch.stack(list(slopes.k[:count]))
+        return y0 + product(weights, torch.stack(list(slopes.k[:count])))
 
     def weights_at(self, theta: Tensor) -> Tensor:
         """Return ``w_i(θ)``, shape (s + 1,), differentiable with respect to ``theta``, shape ()."""
@@ -74,7 +84,7 @@ class Interpolant:
         """Return the polynomial of a step by its weights; parameters as for `polynomial`."""
         count = len(slopes.k) if self.uses_end_slope else len(slopes.k) - 1
         weights = self._coefficients[:count].T.mul(h).to(y0.device, y0.dtype)
-        return (y0, *(weights @ torch.stack(list(slopes.k[:count]))).unbind())
+        return (y0, *product(weights, torch.stack(list(slopes.k[:count]))).unbind())
 
     def polynomial(
         self, y0: Tensor, y1: Tensor, slopes: Slopes, weights: Weights, h: float
@@ -122,6 +132,10 @@ def differentiate(polynomial: Polynomial, thetas: Sequence[float], h: float) -> 
         value = value + degree * power * coefficient
         power = power * theta
     return value / h
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _column(thetas: Sequence[float], like: Tensor) -> Tensor:

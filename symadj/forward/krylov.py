@@ -16,6 +16,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from symadj.forward.products import product
+
 Operator: TypeAlias = Callable[[Tensor], Tensor]
 """A linear map of real vectors, shape (N,) to shape (N,)."""
 
@@ -128,10 +130,10 @@ def _cycle(
     eps = torch.finfo(rhs.dtype).eps
     for j in range(restart):
         vector, known = operator(basis[j]), basis[: j + 1]
-        first = known @ vector
-        vector = vector - first @ known
-        second = known @ vector
-        vector = vector - second @ known
+        first = product(known, vector)
+        vector = vector - product(first, known)
+        second = product(known, vector)
+        vector = vector - product(second, known)
         norm = vector.norm()
         column: list[float] = torch.cat([first + second, norm.unsqueeze(0)]).tolist()
         length = math.hypot(*column)
@@ -158,4 +160,4 @@ def _cycle(
         known_part = sum(columns[k][i] * coefficients[k] for k in range(i + 1, count))
         coefficients[i] = (right[i] - known_part) / columns[i][i]
     weights = torch.tensor(coefficients, dtype=rhs.dtype, device=rhs.device)
-    return weights @ basis[:count], abs(right[-1]), max(count, 1)
+    return product(weights, basis[:count]), abs(right[-1]), max(count, 1)

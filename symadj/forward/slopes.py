@@ -24,10 +24,12 @@ class SlopeColumns:
         The weights of the sums.
     """
 
-    __slots__ = ("_made", "k", "weights")
+    __slots__ = ("_by_one_call", "_made", "k", "weights")
 
     def __init__(self, y: Tensor, weights: Weights, num_slopes: int) -> None:
         self.weights = weights
+        # The same sum, but it conjugates, and autocast would take it to half precision.
+        self._by_one_call = not (y.is_complex() or torch.is_autocast_enabled(y.device.type))
         columns = y.new_empty(y.numel(), num_slopes)
         self.k: Sequence[Tensor] = columns.unbind(1)
         self._made = [columns[:, :count] for count in weights.counts]
@@ -41,9 +43,10 @@ class SlopeColumns:
             Which row of the weights. Slopes that it does not count may not have been made yet.
         """
         made, weights = self._made[row], self.weights.of_made[row]
-        if made.is_complex():  # vecdot, the same sum by one call, would conjugate
-            return torch.sum(made * weights, dim=-1)
-        return torch.linalg.vecdot(made, weights)
+        if self._by_one_call:
+            total: Tensor = torch.linalg.vecdot(made, weights)
+            return total
+        return torch.sum(made * weights, dim=-1)
 
     def put(self, i: int, slope: Tensor) -> None:
         """Write slope ``i``."""

@@ -92,6 +92,12 @@ def stage_times(nodes: Sequence[float], span: Tensor, like: Tensor) -> list[Tens
     return times
 
 
+def end_time(span: Tensor, like: Tensor) -> Tensor:
+    """Return the time of the end slope alone; parameters as for `stage_times`."""
+    time = span[2].to(like.dtype)
+    return torch.nextafter(time, time + span[4].to(like.dtype))
+
+
 def combine(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
     """Return the weighted sum of slopes, at least one of whose weights is not zero."""
     terms = [weight * slope for weight, slope in zip(weights, slopes, strict=False) if weight]

@@ -8,8 +8,8 @@ import torch
 import torch._inductor.inductor_prims  # registers the operation that orders a matrix in memory
 
 from symadj.adjoint.compiled import _pull_function, _transpose_function
-from symadj.forward.written_out import MOST_PRODUCTS, small_addmm, small_mm, tanh
 from symadj.forward.traced import Method, replay_function, slope_of, step_function
+from symadj.forward.written_out import MOST_PRODUCTS, small_addmm, small_mm, tanh
 from symadj.state import Packing
 from symadj.tableaus import EXPLICIT_TABLEAUS
 from tests.adjoint.test_step import STEP_SIZE, plain_step, transposed
