@@ -31,7 +31,12 @@ LAWS: Mapping[str, tuple[str, ...]] = {
     "symadj": _STATES,
     "symadj-stages": ("N*s*S", "G", "W"),
 }
-_SETTINGS = {"states": _STATES, "graphs": ("N*S", "s*G", "W"), "stages": ("N*s*S", "G", "W")}
+_SETTINGS = {
+    "states": _STATES,
+    "graphs": ("N*S", "s*G", "W"),
+    "stages": ("N*s*S", "G", "W"),
+    "activations": ("N*s*G", "W"),
+}
 _COUNTED = ("C*S", "s*S", "G", "W")
 
 STAGES = {
@@ -289,6 +294,7 @@ def code_of(row: Row) -> str:
     arguments = {
         "states": "",
         "stages": ', checkpoints="stages"',
+        "activations": ', checkpoints="activations"',
         "graphs": ', options={"graphs": 100}',
     }
     extra = f", checkpoints={kept}" if isinstance(kept, int) else arguments.get(kept, "")

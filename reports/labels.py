@@ -264,6 +264,10 @@ _CHECKPOINTS = {
         "once, so none is made twice",
     ),
     "stages": ("stages", "every stage state is kept too; nothing is made again"),
+    "activations": (
+        "activations",
+        "the graph of every evaluation is kept from the forward pass; nothing is evaluated again",
+    ),
 }
 
 _TABLEAU_ORDERS = {

@@ -44,10 +44,10 @@ def size_order(size: str) -> tuple[float, object]:
     return (math.inf if weights is None else weights, natural_order(size))
 
 
-_KEPT = ("states", "graphs", "stages")
+_KEPT = ("states", "graphs", "stages", "activations")
 
 
 def checkpoints_order(kept: int | str) -> tuple[object, ...]:
-    """Key that sorts what is kept, from little to much: counts, every state, stage states too."""
+    """Key that sorts what is kept, from little to much: counts, states, stage states, graphs."""
     natural = natural_order(kept)
     return (natural[0], _KEPT.index(kept) if kept in _KEPT else len(_KEPT), natural)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from symadj.adjoint.activations import Activations
 from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.stored import StoredStates
 from symadj.adjoint.sweep import adjoint_sweep
@@ -32,6 +33,8 @@ class Record:
         States kept of each step, by autograd.
     stored : StoredStates or None
         States kept in a store of their own.
+    activations : Activations or None
+        Graphs of the evaluations, where they are kept.
     graphs : int
         How many stages have their graph alive at once, where stages are made again.
     stats : Stats
@@ -55,6 +58,7 @@ class Record:
     steps: StepGrid
     per_step: int
     stored: StoredStates | None
+    activations: Activations | None
     graphs: int
     stats: Stats
     num_params: int
@@ -334,10 +338,12 @@ def _sweep(
             cotangents.contiguous(),
             record.leaves(params),
             record.stats,
+            activations=record.activations,
+            keeps_activations=torch._C._autograd._get_current_graph_task_keep_graph(),
             graphs=record.graphs,
             num_required=record.num_required,
             is_complete=record.is_complete,
-            knots=knots if wants_times or wants_knots else None,
+            knots=knots if wants_knots else None,
             output_slopes=output_slopes,
             replayer=replayer,
         )

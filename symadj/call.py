@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from symadj.adjoint.activations import GraphLog
 from symadj.adjoint.budget import MemoryBudget, read_budget
 from symadj.adjoint.costs import costs_of
 from symadj.adjoint.footprint import Differentiated
@@ -47,6 +48,19 @@ NEWTON_DIFFERENTIATES = (
 )
 
 
+IMPLICIT_KEEPS_NO_GRAPHS = (
+    "is implicit, and evaluates f many times to solve for a stage that depends on none of these "
+    'evaluations: there is no graph to keep. Take checkpoints="stages", from whose states nothing '
+    "is solved for again, or an explicit method."
+)
+
+GRAPHS_ARE_KEPT = (
+    'checkpoints="activations" evaluates f with a graph throughout the solve, which FSDP2 would '
+    'prepare for the model\'s backward pass each time. Take checkpoints="stages", or shard the '
+    "module whose forward pass calls symadj.odeint and not f by itself."
+)
+
+
 @dataclass(slots=True)
 class Call:
     """What was asked for, before the solve.
@@ -63,7 +77,7 @@ class Call:
         Whether other tensors that ``f`` reads are to be found.
     arg_tensors, arg_leaves : tuple of Tensor
         See `Sources`.
-    checkpoints : None, int or "stages"
+    checkpoints : None, int, "stages" or "activations"
     offload : None, "host", "disk" or path
         As for `symadj.odeint`.
     budget_bytes : int or None
@@ -163,6 +177,8 @@ class Call:
         schedule = Schedule.of(
             self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
         )
+        if schedule.keeps_graphs and options["compile"]:
+            schedule = replace(schedule, keeps_graphs=False, keeps_stages=True)
         budget: Budget | None = None
         if self.budget_bytes is not None and options["compile"]:
             raise InvalidInputError(
@@ -184,7 +200,17 @@ class Call:
             carried=CarriedState(self.flat.device, _buffers(self.field.func, options)),
             sharded=Sharded(),
         )
-        make_keeping = lambda: Keeping(ivp, schedule, budget, self.flat.detach(), is_wanted=tracked)
+        if schedule.keeps_graphs and not ivp.tableau.is_explicit:
+            raise UnsupportedError(f"The method {ivp.tableau.name!r} {IMPLICIT_KEEPS_NO_GRAPHS}")
+        make_keeping = lambda: Keeping(
+            ivp,
+            schedule,
+            budget,
+            self.flat.detach(),
+            is_wanted=tracked,
+            is_dense=is_dense,
+            want_time=reading.knots.requires_grad,
+        )
         solved, stats, keeping = attempt.until_complete(make_keeping)
         if keeping.stored is not None and keeping.stored.failure is not None:
             failure = keeping.stored.failure
@@ -287,6 +313,11 @@ class Attempt:
             stack.callback(setattr, ivp.field, "before", None)
             if self.reading.options["progress"]:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
+            graphs: GraphLog | None = None
+            if keeping.activations is not None:
+                stack.enter_context(refusing_sharded(GRAPHS_ARE_KEPT))
+                graphs = ivp.field.maker = keeping.activations.log
+                stack.callback(setattr, ivp.field, "maker", None)
             if not ivp.tableau.is_explicit:
                 stack.enter_context(refusing_sharded(NEWTON_DIFFERENTIATES))
                 _look_at_start(ivp, start, self.carried)
@@ -299,6 +330,7 @@ class Attempt:
                 want_output_slopes=self.want_slopes,
                 want_polynomials=self.is_dense,
                 recorder=recorder,
+                evaluations=graphs,
             )
 
 

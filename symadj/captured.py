@@ -9,7 +9,7 @@ computed before. And the code of ``f`` shows those that another evaluation might
 
 import functools
 import types
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ class CapturedTensors:
         self._known = list(known)
         self._computed = [tensor for tensor in in_reach if tensor.grad_fn is not None]
         self.found: list[Tensor] = []
+        self._own: Sequence[Tensor] = ()
 
     def __call__(self, field: Field, t: Tensor, y: Tensor) -> Tensor:
         """Evaluate the field with a graph, and look at the graph.
@@ -52,12 +53,35 @@ class CapturedTensors:
         """
         oldest = torch.autograd._get_sequence_nr()
         with torch.enable_grad():
+        with torch.enable_grad():
             slope = field(t, y)
-        if slope.grad_fn is not None:
-            self._look(slope.grad_fn, oldest)
-        elif slope.requires_grad:
-            self._add(slope)
+        self.look((slope,), oldest)
         return slope.detach()
+
+    def look(self, slopes: Sequence[Tensor], oldest: int, own: Sequence[Tensor] = ()) -> None:
+        """Look at the graph of an evaluation.
+
+        Parameters
+        ----------
+        slopes : sequence of Tensor
+            What ``f`` returned.
+        oldest : int
+            The number of a node from before the evaluation.
+        own : sequence of Tensor
+            Leaves that are the evaluation's own: its time and state.
+
+        Raises
+        ------
+        CapturedTensorError
+            If ``f`` reads a tensor that was computed from others before, and was not given.
+        """
+        self._own = own
+        for slope in slopes:
+            if slope.grad_fn is not None:
+                self._look(slope.grad_fn, oldest)
+            elif slope.requires_grad:
+                self._add(slope)
+        self._own = ()
 
     def _look(self, root: Node, oldest: int) -> None:
         """Walk the graph from ``root`` to its leaves, and to the edge of what was given."""
@@ -81,8 +105,13 @@ class CapturedTensors:
                 )
 
     def _add(self, leaf: Tensor) -> None:
-        if not any(leaf is tensor for tensor in (*self._known, *self.found)):
+        if not any(leaf is tensor for tensor in (*self._known, *self.found, *self._own)):
             self.found.append(leaf)
+
+
+def next_node() -> int:
+    """Return the number that the next node of a graph gets; those that are there have less."""
+    return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]
 
 
 def walk(root: Node, borders: Iterable[Node] = (), ends: Set[Node] = frozenset()) -> Iterator[Node]:

@@ -113,7 +113,9 @@ def odeint(
         ``func``, if it is a module, and every tensor that it is seen to read or its code refers to.
     checkpoints : str or int, optional
         What is kept for the backward pass: every accepted state, unless given; ``"stages"``: every
-        stage state too, which is faster and takes s times the memory; a number: at most so many
+        stage state too, which is faster and takes s times the memory; ``"activations"``: what
+        autograd saves of every evaluation, the memory of backpropagation and its time, as nothing
+        is evaluated again (of explicit methods); a number: at most so many
         states at once, that at the start among them, from which the others are made again.
     offload : str or path, optional
         Where states are kept: on their device, unless given; ``"host"``: in pinned memory of the
@@ -137,11 +139,11 @@ def odeint(
 
     Notes
     -----
-    ``func`` is evaluated again during the backward pass. Random numbers (dropout) are drawn as they
-    were, from the default generators of the CPU and of the state's device; autocast is as it was.
-    Buffers that ``func`` changes (BatchNorm's statistics, counters) are changed again, unless
-    ``restore_buffers`` is given: then every evaluation finds them as it found them first, and the
-    backward pass leaves them as they were.
+    ``func`` is evaluated again during the backward pass, unless activations are kept. Random
+    numbers (dropout) are drawn as they were, from the default generators of the CPU and of the
+    state's device; autocast is as it was. Buffers that ``func`` changes (BatchNorm's statistics,
+    counters) are changed again, unless ``restore_buffers`` is given: then every evaluation finds
+    them as it found them first, and the backward pass leaves them as they were.
 
     ``memory_budget`` counts what is allocated above the start of the call: outputs and their
     cotangents, gradients, states, and the use of ``func``, which is measured once for it and each

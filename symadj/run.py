@@ -82,6 +82,7 @@ class Run:
             steps=steps,
             per_step=keeping.snapshots.per_step,
             stored=keeping.stored,
+            activations=None if keeping.activations is None else keeping.activations.handed_over(),
             graphs=keeping.schedule.graphs,
             stats=self.stats,
             num_params=len(self.sources.given),

@@ -16,7 +16,7 @@ def solve_with(field, y0, **arguments):
     return symadj.odeint(field, y0, T, rtol=1e-4, atol=1e-4, **arguments)
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 def test_a_second_backward_with_retain_graph(checkpoints):
     field = Network()
     y0 = torch.randn(3, dtype=torch.float64, requires_grad=True)
@@ -59,7 +59,7 @@ def test_gradients_accumulate_over_solves_and_through_other_layers():
         torch.testing.assert_close(2 * p.grad, total)
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 @pytest.mark.parametrize("with_backward", [False, True])
 def test_nothing_survives(checkpoints, with_backward):
     """Without the cycle collector: reference counts alone must free all of a solve."""

@@ -41,7 +41,7 @@ def test_the_forward_ones_are_told_what_torchdiffeq_tells(sign):
         assert all(torch.equal(a[1], b[1]) for a, b in zip(ours[name], theirs[name], strict=True))
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages", 2])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations", 2])
 def test_the_backward_ones_are_told_of_each_step_once(checkpoints):
     field = Told()
     y0 = torch.randn(3, dtype=torch.float64, requires_grad=True)

@@ -43,7 +43,7 @@ class Dropping(nn.Module):
 
 
 @pytest.mark.parametrize("arguments", [FIXED, CUBIC, ADAPTIVE], ids=["linear", "cubic", "adaptive"])
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 def test_dropout_draws_the_same_numbers_again(arguments, checkpoints):
     field, y0 = Dropping(), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     theirs, _ = gradients(torchdiffeq.odeint, field, y0, arguments)

@@ -31,6 +31,9 @@ WAYS = {
 }
 
 
+IMPLICIT = {"gl4", "trbdf2"}
+
+
 def gradients(field, y0, arguments, **choice):
     """Return gradient and statistics of one solve."""
     t = T.clone().requires_grad_()
@@ -53,6 +56,7 @@ def same(left, right):
         {"checkpoints": 5},
         {"checkpoints": 10**6},
         {"checkpoints": "stages"},
+        {"checkpoints": "activations"},
         {"offload": "disk"},
         {"offload": "host"},
         {"checkpoints": "stages", "offload": "disk"},
@@ -67,6 +71,8 @@ def same(left, right):
 def test_every_point_of_the_dial_gives_the_same_bits(num_samples, arguments, choice):
     field = Network()
     y0 = torch.randn(num_samples, 3, dtype=torch.float64, requires_grad=True)
+    if choice.get("checkpoints") == "activations" and arguments.get("method") in IMPLICIT:
+        pytest.skip("implicit methods keep no graphs")
     assert (y0.nbytes <= SMALL_STATE_BYTES) == (num_samples == 4)
     reference, _ = gradients(field, y0, arguments)
     ours, stats = gradients(field, y0, arguments, **choice)

@@ -63,7 +63,7 @@ def problems(draw):
         "structure": draw(st.sampled_from(sorted(STRUCTURES))),
         "gaps": draw(st.lists(st.floats(0.05, 0.8), min_size=1, max_size=4)),
         "decreasing": draw(st.booleans()),
-        "checkpoints": draw(st.sampled_from([None, "stages"])),
+        "checkpoints": draw(st.sampled_from([None, "stages", "activations"])),
         "seed": draw(st.integers(0, 10**6)),
         **arguments,
     }

@@ -16,6 +16,7 @@ T = torch.tensor([0.0, 0.6, 1.0], dtype=torch.float64)
 WAYS = {
     "states": {},
     "stages": {"checkpoints": "stages"},
+    "activations": {"checkpoints": "activations"},
     "grid": {"method": "rk4", "options": {"step_size": 0.1, "interp": "cubic"}},
     "implicit": {"method": "trbdf2", "rtol": 1e-3, "atol": 1e-3},
 }

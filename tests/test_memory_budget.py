@@ -80,6 +80,8 @@ def test_a_budget_is_kept_or_refused(case, tmp_path):
     reference, _ = gradient(field, y0, arguments)
     _, unbounded = gradient(field, y0, arguments, memory_budget="1GiB")
     largest = unbounded.plan.chosen.peak_bytes
+    assert unbounded.plan.chosen.name == "the graph of every evaluation"
+    assert unbounded.plan.evaluations == unbounded.stats.nfe_backward == 0
     evaluations, refused = [], 0
     for share in (2.0, 0.8, 0.6, 0.4, 0.25, 0.15, 0.05):
         budget = int(share * largest)

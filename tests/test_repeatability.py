@@ -25,6 +25,7 @@ def _threads(request):
     [
         {},
         {"checkpoints": "stages"},
+        {"checkpoints": "activations"},
         {"checkpoints": 3},
         {"method": "dopri8"},
         {"method": "rk4"},

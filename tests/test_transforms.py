@@ -215,7 +215,7 @@ def test_a_batch_of_times_is_refused(net, y0):
         vmap(lambda t: symadj.odeint(net, y0, t))(torch.stack([T, 2 * T]))
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 def test_a_batch_of_cotangents(net, y0, checkpoints):
     y0.requires_grad_()
     inputs = (y0, *net.parameters())

@@ -27,12 +27,14 @@ DIAL: Mapping[str | int, Mapping[str, Any]] = MappingProxyType(
         "states": {"checkpoints": None},
         "graphs": {"checkpoints": None, "options": {"graphs": 100}},
         "stages": {"checkpoints": "stages"},
+        "activations": {"checkpoints": "activations"},
     }
 )
 """What symadj can be told to keep: the settings of its dial, as arguments of its solve.
 
 At most so many states; every accepted state; these, and in the backward pass the graphs of all of
-a step's stages at once; every stage state too. The gradient is the same, bit for bit.
+a step's stages at once; every stage state too; the graph of every evaluation. The gradient is the
+same, bit for bit.
 """
 
 

@@ -27,6 +27,9 @@ STEP_BYTES = 320
 STATE_BYTES = 560
 """Objects of each state that is kept on its device: a tensor, its storage, its place in a store."""
 
+KEPT_BYTES = 1_000
+"""Objects of each evaluation whose graph is kept, beside its nodes: its leaf, time and records."""
+
 CHOICE_BYTES = 170
 """Objects of each state that may have to give way: its place among those to choose from."""
 
@@ -86,6 +89,9 @@ class Costs:
         Whether the state is made of several tensors.
     wants_gradient : bool
         Whether there will be a backward pass.
+    has_ends : bool
+        Whether outputs inside a step hang on an evaluation at its end, which is not the first of
+        the step after.
     is_on_host : bool
         Whether states lie in the memory in which the objects of Python do.
     """
@@ -101,6 +107,7 @@ class Costs:
     has_output_slopes: bool
     is_nested: bool
     wants_gradient: bool
+    has_ends: bool
     is_on_host: bool
 
     @property
@@ -158,6 +165,22 @@ class Costs:
             transpose += (graphs - 1) * (use.graph_bytes + n)
         going = cotangents + use.param_bytes + sweep + max(replay, transpose)
         return self._call_bytes + self._outputs + max(collecting, going)
+
+    def graphs_bytes(self, num_steps: int, num_accepted: int) -> int:
+        """Return what the graphs of the evaluations of so many steps take.
+
+        Parameters
+        ----------
+        num_steps : int
+            Steps of which all stages are there.
+        num_accepted : int
+            Those among them that may have an evaluation at their end, too.
+        """
+        ends = 1
+        if self.has_ends:
+            ends += num_accepted if self.dense_bytes else min(num_accepted, self.num_outputs - 1)
+        count = num_steps * self.num_stages + ends
+        return count * (self.footprint.kept_bytes + (KEPT_BYTES if self.is_on_host else 0))
 
     def records(self, num_steps: int) -> int:
         """Return what the records of steps take, beside what ``f`` carries."""
@@ -239,5 +262,6 @@ def costs_of(
         has_output_slopes=(wants_time and not reading.pinned) or ivp.event is not None,
         is_nested=ivp.field.packing.is_nested,
         wants_gradient=sources is not None,
+        has_ends=ivp.interpolant.uses_end_slope and not ivp.step_sizes.is_adaptive,
         is_on_host=y0.device.type == "cpu",
     )

@@ -26,7 +26,8 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from symadj.adjoint.pullback import Evaluation, Pullback
+from symadj.adjoint.evaluation import Evaluation
+from symadj.adjoint.pullback import Pullback
 from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint
 from symadj.errors import StageSolveError
 from symadj.forward.implicit import as_kind_of, as_real, can_factor, is_direct, stage_matrix

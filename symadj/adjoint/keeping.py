@@ -1,10 +1,13 @@
 """What one attempt at a solve keeps for the backward pass, whichever way was chosen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from symadj.adjoint.activations import Activations, GraphLog
 from symadj.adjoint.costs import Costs
+from symadj.adjoint.evaluation import Evaluation
 from symadj.adjoint.plan import Plan
 from symadj.adjoint.planned import PlannedStates, plan_without_gradient
 from symadj.adjoint.schedule import Schedule
@@ -12,7 +15,7 @@ from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.stored import StoredStates
 from symadj.forward.controller import FixedGrid
 from symadj.forward.solve import Integration, Solved
-from symadj.forward.trajectory import KeepStep, Stats
+from symadj.forward.trajectory import KeepStep, Stats, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class Keeping:
         The initial state.
     is_wanted : bool
         Whether there will be a backward pass.
+    is_dense : bool
+        Whether there may be several.
+    want_time : bool
+        Whether gradients with respect to the times of the steps may be wanted.
 
     Attributes
     ----------
@@ -52,6 +59,8 @@ class Keeping:
         What autograd keeps.
     stored : StoredStates or None
         What is kept in a store.
+    activations : Activations or None
+        The graphs of evaluations, where they are kept.
     want_stages : bool
         Whether stage states are to be offered.
     """
@@ -64,10 +73,13 @@ class Keeping:
         like: Tensor,
         *,
         is_wanted: bool,
+        is_dense: bool = False,
+        want_time: bool = False,
     ) -> None:
         self.schedule, self._budget, self._is_wanted = schedule, budget, is_wanted
         self._uses_end_slope = ivp.interpolant.uses_end_slope
         self.want_stages = is_wanted and schedule.keeps_stages
+        self.activations: Activations | None = None
         per_step = 1
         if self.want_stages or budget is not None:
             # Of an explicit method the first stage state is the state itself.
@@ -82,13 +94,28 @@ class Keeping:
                 budget.num_bytes, budget.costs, schedule, per_step, like, num_steps
             )
             self.stored, self.want_stages = self._planned, self._planned.want_stages
+            schedule = self._planned.schedule
         elif is_wanted and schedule.is_stored:
             self.stored = StoredStates(schedule, per_step, like, num_steps)
+        if is_wanted and schedule.keeps_graphs:
+            log = GraphLog(want_time=want_time)
+            self.activations = Activations(ivp.tableau.num_evaluations, log, is_shared=is_dense)
 
     @property
     def keep_step(self) -> KeepStep | None:
         """What is to be told of each step."""
-        return (self.stored or self.snapshots).keep if self._is_wanted else None
+        return self._keep if self._is_wanted else None
+
+    def _keep(
+        self, step: Step, stage_states: Sequence[Tensor], evaluations: Sequence[Evaluation]
+    ) -> None:
+        (self.stored or self.snapshots).keep(step, stage_states)
+        given_up = self._planned is not None and not self._planned.schedule.keeps_graphs
+        if self.activations is not None and given_up:
+            self.activations.give_up()
+            self.activations = None
+        if self.activations is not None:
+            self.activations.keep(step, evaluations)
 
     def settle(self, solved: Solved) -> Plan | None:
         """Choose for the backward pass, now that the number of steps is known.
@@ -101,6 +128,9 @@ class Keeping:
         if self._planned is not None:
             plan = self._planned.settle(solved.steps, uses_end_slope=self._uses_end_slope)
             self.schedule = self._planned.schedule
+            if self.schedule.keeps_graphs:  # of the states those at the starts of steps will do
+                self.snapshots = Snapshots(1, self._planned.give_away())
+                self.stored = None
             return plan
         if self._budget is not None:
             budget = self._budget

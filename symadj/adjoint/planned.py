@@ -1,8 +1,9 @@
 """States kept within a limit on memory: as many as fit, which is known as the solve goes on.
 
 A solve begins with the fastest plan and goes down to the next as soon as one does not fit any more:
-every stage state; every state; every state, but elsewhere, if that is allowed, otherwise as many as
-fit. As later plans keep nothing that those before did not, none has to begin anew.
+the graph of every evaluation; every stage state; every state; every state, but elsewhere, if that
+is allowed, otherwise as many as fit. As later plans keep nothing that those before did not, none
+has to begin anew.
 """
 
 from bisect import bisect_left
@@ -57,7 +58,10 @@ class PlannedStates(StoredStates):
         self._carried = self._carried_each = self._num_counted = self._highest = 0
         self._is_short = self._is_settled = self.want_stages = False
         self._full = replace(schedule, place="device", capacity=None, keeps_stages=True)
-        super().__init__(self._full, per_step, like, num_steps)
+        # What autograd saves is exact: it is not for those who want states in lower precision.
+        fastest = replace(self._full, keeps_graphs=schedule.dtype is None)
+        self._fastest = fastest
+        super().__init__(fastest, per_step, like, num_steps)
         while not self._fits(1):
             self._retreat(1)
         self.want_stages = self._schedule.keeps_stages
@@ -114,9 +118,15 @@ class PlannedStates(StoredStates):
         # Before a plan was given up, more may have been kept than is in the end.
         chosen = replace(chosen, peak_bytes=max(chosen.peak_bytes, self._highest))
         states = replace(self._full, keeps_stages=False)
-        others = [self._full, replace(states, graphs=s), states, replace(states, capacity=1)]
+        others = [
+            self._fastest,
+            self._full,
+            replace(states, graphs=s),
+            states,
+            replace(states, capacity=1),
+        ]
         if self._may_leave:
-            others.insert(3, replace(states, place=self._refuge))
+            others.insert(4, replace(states, place=self._refuge))
         ways = [
             self._way(other, count, optimal_replays(count, 1) if other.capacity else 0, ends)
             for other in others
@@ -140,6 +150,8 @@ class PlannedStates(StoredStates):
     ) -> Alternative:
         """Say what a plan costs: so many steps replayed, and evaluations at ends of steps."""
         s = self._costs.num_stages
+        if schedule.keeps_graphs:
+            return Alternative(_name(schedule), self._peak(count, schedule), 0)
         each = s if schedule.keeps_stages else 2 * s - schedule.graphs
         evaluations = count * each + replays * s + ends[0]
         if schedule.capacity is not None:  # the state at the end is made again too
@@ -198,6 +210,7 @@ class PlannedStates(StoredStates):
         """Return the peak so far, after so many steps, in bytes."""
         base = self._costs.forward(want_stages=self._makes_stages(self._schedule))
         held = self._each(self._schedule) * self._num_kept(num_steps, self._schedule)
+        held += self._graphs(num_steps, self._schedule)
         return base + held + self._costs.records(num_steps) + self._carried
 
     def _makes_stages(self, schedule: Schedule) -> bool:
@@ -207,8 +220,16 @@ class PlannedStates(StoredStates):
     def _held(self, count: int, schedule: Schedule) -> int:
         """Return what is kept after so many steps, in bytes."""
         held = self._num_kept(count, schedule) * self._each(schedule)
+        held += self._graphs(count, schedule)
         # Of those that leave the device some are on their way: two go, two come.
         return held if schedule.place == "device" else held + 4 * self._costs.state_bytes
+
+    def _graphs(self, count: int, schedule: Schedule) -> int:
+        """Return what the graphs of so many steps take, in bytes."""
+        if not schedule.keeps_graphs:
+            return 0
+        # As long as the number of steps is not known, another one is tried beside those accepted.
+        return self._costs.graphs_bytes(count + self._is_open, count)
 
     def _records(self, count: int) -> int:
         """Return what the steps themselves take, in bytes."""
@@ -228,7 +249,9 @@ class PlannedStates(StoredStates):
     def _retreat(self, num_steps: int) -> None:
         """Go down to the next plan."""
         schedule = self._schedule
-        if schedule.keeps_stages:
+        if schedule.keeps_graphs:  # their leaves are the stage states
+            self._schedule = replace(schedule, keeps_graphs=False)
+        elif schedule.keeps_stages:
             self._change(replace(schedule, keeps_stages=False))
         elif schedule.place == "device" and schedule.capacity is None and self._may_leave:
             self._change(replace(schedule, place=self._refuge))
@@ -330,6 +353,8 @@ def _nearest(wanted: Sequence[int], held: Sequence[int]) -> list[int]:
 
 def _name(schedule: Schedule) -> str:
     """Say what is kept."""
+    if schedule.keeps_graphs:
+        return "the graph of every evaluation"
     if schedule.keeps_stages:
         return "every stage state"
     if schedule.capacity is not None:

@@ -1,49 +1,18 @@
 """Vector-Jacobian products of the field, and the parameters' gradient that they add up to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge
 
+from symadj.adjoint.evaluation import Evaluation, Root, evaluate
 from symadj.adjoint.vjp import vjp
 from symadj.captured import KnownTensors
 from symadj.forward.field import Field
 from symadj.forward.implicit import state_jacobian
-
-
-class Root(NamedTuple):
-    """Where the graph of a slope begins, without the numbers of the slope.
-
-    Attributes
-    ----------
-    edge : GradientEdge
-    shape : torch.Size
-    dtype : torch.dtype
-    """
-
-    edge: GradientEdge
-    shape: torch.Size
-    dtype: torch.dtype
-
-
-class Evaluation(NamedTuple):
-    """One evaluation of the field, with its graph.
-
-    Attributes
-    ----------
-    t : Tensor, shape ()
-    leaves : tuple of Tensor
-        The graph's leaves: the parts of the state in their shapes, or the flat state.
-    slopes : sequence of Tensor or Root
-        What ``f`` returned, in the same form; or what its graph begins with.
-    """
-
-    t: Tensor
-    leaves: tuple[Tensor, ...]
-    slopes: Sequence[Tensor | Root]
 
 
 class Pulled(NamedTuple):
@@ -85,6 +54,8 @@ class Pullback:
         Whether ``params`` are to be all that ``f`` reads, so that another one is an error.
     are_batches : bool
         Whether each cotangent is a batch of them, by ``torch.func.vmap``.
+    keeps_graphs : bool
+        Whether a graph that was pulled back through is to be used again.
 
     Attributes
     ----------
@@ -111,6 +82,7 @@ class Pullback:
         num_required: int | None = None,
         is_complete: bool = False,
         are_batches: bool = False,
+        keeps_graphs: bool = False,
     ) -> None:
         self.field = field
         self._params = tuple(params)
@@ -119,7 +91,7 @@ class Pullback:
             torch.zeros_like(param) if num_required is None or place < num_required else None
             for place, param in enumerate(params)
         ]
-        self._are_batches = are_batches
+        self._are_batches, self._keeps_graphs = are_batches, keeps_graphs
         has_all = num_required is None or num_required >= len(params)
         self._adds_all = bool(params) and has_all and not are_batches
         self._known = KnownTensors(params) if is_complete else None
@@ -150,13 +122,7 @@ class Pullback:
 
         To be called in grad mode.
         """
-        # The parts in their shapes are the leaves: so the graph is that of f, and nothing else.
-        leaves = self.field.packing.split(y.detach() if y.requires_grad else y)
-        for leaf in leaves:
-            leaf.requires_grad_()
-        if self._want_time:
-            t = t.detach().requires_grad_()
-        evaluation = Evaluation(t, leaves, self.field.evaluate(t, leaves))
+        evaluation = evaluate(self.field, t, y, want_time=self._want_time)
         self.num_evaluations += 1
         if self.looks:
             self._look(evaluation)
@@ -174,31 +140,32 @@ class Pullback:
             self._look(evaluation)
         return evaluation
 
+    def look_at(self, evaluations: Iterable[Evaluation]) -> None:
+        """Look at evaluations that were made before, until one has shown enough."""
+        for evaluation in evaluations:
+            if self.looks:
+                self._look(evaluation)
+
     def _look(self, evaluation: Evaluation) -> None:
         """Look at the graph of an evaluation for tensors that are not known."""
         if self._known is None:
             self.looks = False
             return
-        slopes = [slope for slope in evaluation.slopes if isinstance(slope, Tensor)]
-        roots = [slope.grad_fn for slope in slopes if slope.grad_fn is not None]
+        roots = evaluation.roots
         self.looks = self._always_looks or not roots
         for root in roots:
             self._known.check(root, evaluation.t, *evaluation.leaves)
 
     def slope_of(self, evaluation: Evaluation) -> Tensor:
         """Return the slope, shape (n,), cut from its graph."""
-        whole = [slope.detach() for slope in evaluation.slopes if isinstance(slope, Tensor)]
-        return self.field.packing.join(whole)
+        return evaluation.slope(self.field.packing)
 
     def without_slopes(self, evaluation: Evaluation) -> Evaluation:
         """Return an evaluation that keeps its graph alive, but no slope that the graph does not.
 
         Unless time's gradient is wanted, which needs the slopes.
         """
-        if self._want_time:
-            return evaluation
-        t, leaves, slopes = evaluation
-        return Evaluation(t, leaves, [_root(slope) for slope in slopes])
+        return evaluation if self._want_time else evaluation.without_slopes()
 
     def pull_state(self, evaluation: Evaluation, cotangent: Tensor) -> Tensor | None:
         """Return ``(∂f/∂y)ᵀ μ`` alone; the graph, of a flat state, is kept."""
@@ -223,7 +190,7 @@ class Pullback:
         return jacobian
 
     def pull(self, evaluation: Evaluation, cotangent: Tensor) -> Pulled:
-        """Pull ``cotangent`` back through an evaluation, and free its graph."""
+        """Pull ``cotangent`` back through an evaluation, and free its graph, unless it is kept."""
         self.num_calls += 1
         t, leaves, slopes = evaluation
         flat = time = None
@@ -234,9 +201,11 @@ class Pullback:
             return Pulled(None, None, flat)
         num_leaves = len(leaves)
         if self._want_time:
-            time, *pulled = vjp(outputs, cotangents, (t, *leaves, *self._params))
+            inputs = (t, *leaves, *self._params)
+            time, *pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
         else:
-            pulled = vjp(outputs, cotangents, (*leaves, *self._params))
+            inputs = (*leaves, *self._params)
+            pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
         self._accumulate(pulled[num_leaves:])
         return Pulled(_joined(pulled[:num_leaves], leaves), time, flat)
 
@@ -286,12 +255,6 @@ class Pullback:
                 contributions.append(gradient)
         if totals:
             torch._foreach_add_(totals, contributions)
-
-
-def _root(slope: Tensor | Root) -> Tensor | Root:
-    if isinstance(slope, Root) or not slope.requires_grad:
-        return slope
-    return Root(get_gradient_edge(slope), slope.shape, slope.dtype)
 
 
 def _only_slope(evaluation: Evaluation) -> Tensor:

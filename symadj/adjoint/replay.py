@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from symadj.adjoint.pullback import Evaluation, Pullback
+from symadj.adjoint.evaluation import Evaluation
+from symadj.adjoint.pullback import Pullback
 from symadj.adjoint.step import Stages
 from symadj.forward.slopes import SlopeColumns, SlopeRows, make_stage_slopes
 from symadj.forward.weights import Weights

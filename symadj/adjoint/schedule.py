@@ -9,9 +9,9 @@ import torch
 from symadj.adjoint.storage import Place
 from symadj.errors import InvalidInputError
 
-Checkpoints: TypeAlias = Literal["stages"] | int | None
-"""What a caller may ask for: None, every accepted state; "stages", every stage state too; a number,
-at most so many states at once."""
+Checkpoints: TypeAlias = Literal["stages", "activations"] | int | None
+"""What a caller may ask for: None, every accepted state; "stages", every stage state too;
+"activations", the graph of every evaluation; a number, at most so many states at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Schedule:
     keeps_stages : bool
         Whether every stage state is kept, so that nothing has to be replayed; otherwise states, of
         which a step's stages are made again.
+    keeps_graphs : bool
+        Whether the graph of every evaluation is kept from the forward pass, so that nothing at all
+        is evaluated again.
     capacity : int or None
         The most states kept at once, that at the start among them; None for no bound.
     graphs : int
@@ -35,6 +38,7 @@ class Schedule:
     """
 
     keeps_stages: bool = False
+    keeps_graphs: bool = False
     capacity: int | None = None
     graphs: int = 1
     place: Place = "device"
@@ -54,12 +58,16 @@ class Schedule:
         InvalidInputError
             If it is none of those there are.
         """
-        is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool)
-        if not (checkpoints is None or checkpoints == "stages" or (is_count and checkpoints >= 1)):
+        is_count = (
+            isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints >= 1
+        )
+        if not (checkpoints in (None, "stages", "activations") or is_count):
             raise InvalidInputError(
                 f"checkpoints={checkpoints!r} is not known. Allowed are None (every accepted state "
-                f'is kept), "stages" (every stage state too: faster, and more memory), and a '
-                f"number of at least 1 (so many states at once: less memory, steps replayed)."
+                f'is kept), "stages" (every stage state too: faster, and more memory), '
+                f'"activations" (what autograd saves of every evaluation: the time and memory of '
+                f"backpropagation), and a number of at least 1 (so many states at once: less "
+                f"memory, steps replayed)."
             )
         if not (offload in {None, "host", "disk"} or isinstance(offload, os.PathLike)):
             raise InvalidInputError(
@@ -72,8 +80,11 @@ class Schedule:
                 f"options['graphs'] is {graphs!r}. Allowed is a number of at least 1: the stages "
                 f"of a step whose graphs are alive at once."
             )
+        if checkpoints == "activations":
+            _check_alone(offload, graphs, dtype)
         return Schedule(
             keeps_stages=checkpoints == "stages",
+            keeps_graphs=checkpoints == "activations",
             capacity=checkpoints if isinstance(checkpoints, int) else None,
             graphs=graphs,
             place="device" if offload is None else offload,
@@ -84,3 +95,20 @@ class Schedule:
     def is_stored(self) -> bool:
         """Whether states lie in a store of their own, rather than with autograd."""
         return self.capacity is not None or self.place != "device" or self.dtype is not None
+
+
+def _check_alone(offload: Place | None, graphs: int, dtype: torch.dtype | None) -> None:
+    """Raise where activations are to be kept in a way in which only states are."""
+    given = {
+        f"offload={offload!r}": offload is not None,
+        f"options['graphs'] = {graphs}": graphs != 1,
+        f"options['snapshot_dtype'] = {dtype}": dtype is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise InvalidInputError(
+                f'{name} and checkpoints="activations" were given: that is for states, and '
+                f"activations are autograd's. Leave it out (and make the call inside of "
+                f"torch.autograd.graph.save_on_cpu() to have them in the host's memory), or take "
+                f'checkpoints="stages".'
+            )

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.cotangents import SlopeCotangents
-from symadj.adjoint.pullback import Evaluation, Pullback, Pulled
+from symadj.adjoint.evaluation import Evaluation
+from symadj.adjoint.pullback import Pullback, Pulled
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.products import product
 from symadj.forward.weights import Weights

@@ -78,6 +78,13 @@ class StoredStates:
         """Bytes held now, wherever."""
         return sum(self._store.nbytes)
 
+    def give_away(self) -> list[Tensor]:
+        """Return the states at the starts of the steps, all of which are there, and keep none."""
+        places = range(0, self._num_steps * self._per_step, self._per_step)
+        states = [self._store.get(place) for place in places]
+        self._store.close()
+        return states
+
     def rewind(self, walk: Walk, y0: Tensor) -> "Rewound":
         """Return the states in reverse order.
 

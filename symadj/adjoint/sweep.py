@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from symadj.adjoint.activations import NO_GRAPHS, Activations
 from symadj.adjoint.compiled import CompiledSweep
 from symadj.adjoint.cotangents import Gathered, Scattered, SlopeCotangents
 from symadj.adjoint.implicit import AdjointSlopes, implicit_adjoint_step
@@ -53,6 +54,8 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     params: Sequence[Tensor],
     stats: Stats,
     *,
+    activations: Activations | None = None,
+    keeps_activations: bool = False,
     graphs: int = 1,
     num_required: int | None = None,
     is_complete: bool = False,
@@ -78,6 +81,11 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     params : sequence of Tensor
     stats : Stats
         Its backward fields are written.
+    activations : Activations, optional
+        Graphs of the evaluations that the forward solve has made, where they are kept. Let go of
+        as the steps are done with.
+    keeps_activations : bool
+        Whether they are to be left as they are, for another backward pass.
     graphs : int
         How many stages have their graph alive at once, where stages are made again.
     num_required : int, optional
@@ -106,6 +114,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         num_required=num_required,
         is_complete=is_complete,
         are_batches=is_batch(cotangents),
+        keeps_graphs=activations is not None and (keeps_activations or activations.is_shared),
     )
     time_gradient = None
     if knots is not None:
@@ -137,13 +146,18 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
                 continue
         step, h = steps[index], steps[index].stretch.h
         y, *others = kept.of_step(index)
-        stages = Stages((y, *others) if explicit else others)
-        is_replayed = replays = len(others) + explicit < weights.num_stages
+        evaluations, end = NO_GRAPHS
+        if activations is not None:
+            evaluations, end = activations.of_step(index, keeps=keeps_activations)
+        has_graphs = bool(evaluations)
+        stages = Stages((y, *others) if explicit else others, evaluations)
+        is_replayed = replays = not has_graphs and len(others) + explicit < weights.num_stages
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         pullback.looks = True
+        pullback.look_at(reversed(evaluations.values()))
         before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
-        if replayer is not None:
+        if replayer is not None and not has_graphs:
             made = 0
             if is_replayed:  # the last stage's slope only where something hangs on it
                 makes_all = graphs > 1 or (pulls_end and y_next is None)
@@ -158,7 +172,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
                 stages, is_replayed = Stages(states), False
         is_prepared = compiled is None or is_replayed
         if is_prepared:
-            times = clock(step.stretch)
+            times = () if has_graphs else clock(step.stretch)
             weights.scale(h)
         if is_replayed and explicit:
             stages, y_next = replay(y, times, y_next, want_end=pulls_end)
@@ -166,7 +180,13 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             stages = Stages(solve_stages(ivp.field, ivp.tableau, y, times, h).stage_states)
         if inside is not None and pulls_end and y_next is not None:
             cotangent = inside.of_slope(-1)
-            pulled = None if compiled is None else compiled.pull_end(step, y_next, cotangent)
+            pulled = None
+            if end is not None:
+                with torch.enable_grad():
+                    pulled = pullback.pull(end, cotangent)
+                end = None
+            elif compiled is not None:
+                pulled = compiled.pull_end(step, y_next, cotangent)
             if pulled is None:
                 end_time = (times if is_prepared else clock(step.stretch))[-1]
                 with torch.enable_grad():
@@ -199,7 +219,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         adjoint_state = transposed
         ivp.observer.tell("accept_step_adjoint", step.stretch.t0, y, h)
         inside, y_next = before, y
-        del stages, others  # before the states of the next step are made
+        del stages, others, evaluations, end  # before the states of the next step are made
     if compiled is not None:
         compiled.finish()
     stats.nfe_backward = ivp.field.nfe - nfe_before

@@ -15,8 +15,10 @@ def vjp(
     outputs: tuple[Tensor | GradientEdge, ...],
     cotangents: tuple[Tensor, ...],
     inputs: tuple[Tensor, ...],
+    *,
+    keeps_graph: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Pull cotangents of outputs back to the inputs, and free the graph.
+    """Pull cotangents of outputs back to the inputs, and free the graph, unless it is kept.
 
     Parameters
     ----------
@@ -25,6 +27,7 @@ def vjp(
         Each cotangent of the shape and dtype of its output; every output requires a gradient.
     inputs : tuple of Tensor
         Each requires a gradient.
+    keeps_graph : bool
 
     Returns
     -------
@@ -34,7 +37,7 @@ def vjp(
     pulled: tuple[Tensor | None, ...] = _engine.run_backward(
         outputs,
         cotangents,
-        False,  # the graph is not kept
+        keeps_graph,
         False,  # and none is made of the products
         inputs,
         allow_unreachable=True,

@@ -8,7 +8,7 @@ they were. So the state before each evaluation of an accepted step is kept with 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from symadj.forward.transforms import is_transformed, outside_transforms
 
 Carried: TypeAlias = tuple[Tensor, ...]
 """States of the generators, then the buffers, before one evaluation."""
+
+T = TypeVar("T")
 
 
 class CarriedState:
@@ -76,6 +78,15 @@ class CarriedState:
             yield
         finally:
             self.restore(found)
+
+
+class Log(Protocol[T]):
+    """Notes something at each evaluation, and keeps it until it is taken."""
+
+    is_needed: bool
+
+    def take(self) -> list[T]:
+        """Return what was noted since the last call."""
 
 
 class Recorder:

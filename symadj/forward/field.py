@@ -1,7 +1,7 @@
 """The vector field on flat states: the one place where the caller's ``f`` is called."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -10,7 +10,25 @@ from symadj.errors import InvalidSlopeError
 from symadj.state import Packing
 from symadj.types import VectorField
 
-Inspector: TypeAlias = Callable[["Field", Tensor, Tensor], Tensor]
+
+class Inspector(Protocol):
+    """Looks at how a slope was made."""
+
+    def __call__(self, field: "Field", t: Tensor, y: Tensor, /) -> Tensor:
+        """Make the next evaluation in the field's place, and look at it."""
+
+    def look(self, slopes: Sequence[Tensor], oldest: int, own: Sequence[Tensor]) -> None:
+        """Look at the graph of an evaluation.
+
+        Parameters
+        ----------
+        slopes : sequence of Tensor
+            What ``f`` returned.
+        oldest : int
+            The number of a node from before the evaluation.
+        own : sequence of Tensor
+            Leaves that are the evaluation's own: its time and state.
+        """
 
 
 class Field:
@@ -31,12 +49,14 @@ class Field:
         Number of evaluations so far.
     inspector : callable or None
         Makes the next evaluation in this field's place, once, and may look at how it was made.
+    maker : callable or None
+        Makes every evaluation in this field's place, and sees to it that an inspector looks.
     before : callable or None
         Called before each evaluation: it records, or brings back, what ``f`` carries, and returns
         whether it is to be called again.
     """
 
-    __slots__ = ("_is_plain", "args", "before", "func", "inspector", "nfe", "packing")
+    __slots__ = ("_is_plain", "args", "before", "func", "inspector", "maker", "nfe", "packing")
 
     def __init__(self, func: VectorField, packing: Packing, args: tuple[Any, ...] = ()) -> None:
         self.func = func
@@ -45,6 +65,7 @@ class Field:
         self.args = args
         self.nfe = 0
         self.inspector: Inspector | None = None
+        self.maker: Callable[[Field, Tensor, Tensor], Tensor] | None = None
         self.before: Callable[[], bool] | None = None
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
@@ -60,6 +81,8 @@ class Field:
         Tensor, shape (n,)
             The slope, in the dtype in which ``f`` returned it (under autocast not the state's).
         """
+        if self.maker is not None:
+            return self.maker(self, t, y)
         if self.inspector is not None:
             inspector, self.inspector = self.inspector, None
             return inspector(self, t, y)

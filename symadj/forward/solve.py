@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from symadj.errors import (
     StageSolveError,
     StepUnderflowError,
 )
-from symadj.forward.carried import Carried, Recorder
+from symadj.forward.carried import Log, Recorder
 from symadj.forward.compiled import CompiledSteps, Taken
 from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid, Proposal
 from symadj.forward.event import Event
@@ -30,6 +31,8 @@ from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
 
 BELOW_ONE = math.nextafter(1.0, 0.0)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     want_output_slopes: bool = False,
     want_polynomials: bool = False,
     recorder: Recorder | None = None,
+    evaluations: Log[Any] | None = None,
 ) -> Solved:
     """Integrate from ``times[0]`` until the last output has been passed, or an event is met.
 
@@ -125,8 +129,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     stats : Stats
         Its forward fields are counted up.
     keep_step : callable, optional
-        Told of each accepted step and its stage states (without ``want_stages`` of the first
-        alone, which is the state at its start).
+        Told of each accepted step, its stage states (without ``want_stages`` of the first alone,
+        which is the state at its start), and what the log of evaluations holds of it.
     want_stages : bool
         Whether ``keep_step`` is to be given every stage state.
     want_output_slopes : bool
@@ -135,6 +139,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         Whether the interpolant of every step is wanted too.
     recorder : Recorder, optional
         Called by the field before each evaluation; what it reads is kept with each step.
+    evaluations : Log, optional
+        What the field, by its maker, keeps of each evaluation.
 
     Returns
     -------
@@ -153,7 +159,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     slopes = make_slopes(y0, weights) if compiled is None else SlopeList(weights)
     clock = ivp.clock(y0)
     outputs = _Outputs(ivp, y0, 2 if event else len(times), want_output_slopes, want_polynomials)
-    trace = _Trace(recorder)
+    trace, made = _Trace(recorder), _Trace(evaluations)
 
     steps: list[Step] = []
     t, y, next_output, attempts = times[0], y0, 1, 0
@@ -167,6 +173,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     if isinstance(control, ErrorControl) and (len(times) > 1 or event):
         carry, has_first_slope = (_first_step(ivp, control, y0, slopes), 0.0, 0.0), True
         trace.first_slope_made(0)
+        made.first_slope_made(0)
     if compiled is not None:
         compiled.begin(ivp.evaluate_at_start, y0, recorder)
     start_sign = event.sign(t, y0) if event else 0.0
@@ -189,6 +196,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         ivp.observer.tell("step", t, y, proposal.h)
         stretch = Stretch(t, proposal.t1, proposal.h, first_side, end_side)
         trace.begin()
+        made.begin()
         taken: Taken | None = None
         if compiled is not None and is_ready and isinstance(slopes, SlopeList):
             taken = compiled.attempt(slopes, y, stretch)
@@ -199,6 +207,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
             slopes.put(0, field(slope_times[0], y))
             has_first_slope = True
             trace.first_slope_made(0)
+            made.first_slope_made(0)
         ratio = 0.0
         if taken is None:
             weights.scale(proposal.h)
@@ -244,7 +253,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         )
         outputs.write(step, y, y1, slopes, weights)
         if keep_step is not None:
-            keep_step(step, stage_states if want_stages else stage_states[:1])
+            keep_step(step, stage_states if want_stages else stage_states[:1], made.take())
         steps.append(step)
         if thetas:
             next_output, attempts = step.outputs.stop, 0
@@ -256,6 +265,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
             slopes.put(0, slopes.k[-1])
             first_side = -1
             trace.first_slope_made(-1)
+            made.first_slope_made(-1)
         elif adaptive:
             first_side = 1  # beyond the discontinuity
 
@@ -299,30 +309,34 @@ def _estimate_error(
     return slopes.combine(weights.error)
 
 
-class _Trace:
-    """What ``f`` carried before the evaluation of each slope of a step, as the steps are tried."""
+class _Trace(Generic[T]):
+    """What is noted at the evaluation of each slope of a step, as the steps are tried."""
 
-    def __init__(self, recorder: Recorder | None) -> None:
-        self._recorder = recorder
-        self._first: Carried | None = None
-        self._taken: list[Carried] = []
+    def __init__(self, log: Log[T] | None) -> None:
+        self._log = log
+        self._first: T | None = None
+        self._taken: list[T] = []
 
     def begin(self) -> None:
-        """Forget what an attempt before this one has recorded."""
-        if self._recorder is not None and self._recorder.is_needed:
-            self._recorder.take()
+        """Forget what an attempt before this one has noted."""
+        if self._log is None:
+            return
+        if self._log.is_needed:
+            self._log.take()
+        else:  # nor is what it has noted
+            self._first, self._taken = None, []
 
     def first_slope_made(self, index: int) -> None:
         """Note that the first slope of the next step was the evaluation of this index."""
-        if self._recorder is not None and self._recorder.is_needed:
-            read = self._taken if index < 0 else self._recorder.take()
-            self._first = read[index]
+        if self._log is not None and self._log.is_needed:
+            noted = self._taken if index < 0 else self._log.take()
+            self._first, self._taken = noted[index], []
 
-    def take(self) -> tuple[Carried, ...]:
-        """Return what was recorded for the step that was accepted."""
-        if self._recorder is None or not self._recorder.is_needed or self._first is None:
+    def take(self) -> tuple[T, ...]:
+        """Return what was noted of the step that was accepted."""
+        if self._log is None or not self._log.is_needed or self._first is None:
             return ()
-        self._taken = self._recorder.take()
+        self._taken = self._log.take()
         return (self._first, *self._taken)
 
 

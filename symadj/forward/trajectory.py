@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -110,8 +110,9 @@ def anchors(steps: StepGrid, *, has_grid: bool) -> list[Anchor]:
     return found
 
 
-KeepStep = Callable[[Step, Sequence[Tensor]], None]
-"""Told of every accepted step and its stage states: what is kept is not the loop's affair."""
+KeepStep = Callable[[Step, Sequence[Tensor], Sequence[Any]], None]
+"""Told of every accepted step, its stage states, and what its evaluations have left: what is kept
+is not the loop's affair."""
 
 
 @dataclass(slots=True)
@@ -125,7 +126,8 @@ class Stats:
     num_accepted, num_rejected : int
         Steps of the forward solve.
     snapshot_bytes : int
-        Memory of the states that are kept for the backward pass, wherever they lie.
+        Memory of the states that are kept for the backward pass, wherever they lie. Of what
+        autograd saves where activations are kept, only these states are counted.
     num_snapshots : int
         The most states that were kept at once.
     nfe_backward : int

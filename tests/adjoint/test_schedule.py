@@ -10,12 +10,18 @@ from symadj.errors import InvalidInputError
 
 
 @pytest.mark.parametrize(
-    ("checkpoints", "keeps_stages", "capacity"),
-    [(None, False, None), ("stages", True, None), (1, False, 1), (7, False, 7)],
+    ("checkpoints", "keeps_stages", "keeps_graphs", "capacity"),
+    [
+        (None, False, False, None),
+        ("stages", True, False, None),
+        ("activations", False, True, None),
+        (1, False, False, 1),
+        (7, False, False, 7),
+    ],
 )
-def test_checkpoints(checkpoints, keeps_stages, capacity):
+def test_checkpoints(checkpoints, keeps_stages, keeps_graphs, capacity):
     found = Schedule.of(checkpoints)
-    assert found == Schedule(keeps_stages, capacity, 1, "device", None)
+    assert found == Schedule(keeps_stages, keeps_graphs, capacity, 1, "device", None)
     assert found == Schedule.of(checkpoints, None, 1, None)
 
 

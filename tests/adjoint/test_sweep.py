@@ -31,7 +31,7 @@ def gradients(solve, field, y0, t, cotangents, **arguments):
     digits=st.floats(1, 7),
     step_size=st.none() | st.floats(0.05, 0.5),
     interp=st.sampled_from(["linear", "cubic"]),
-    checkpoints=st.sampled_from([None, "stages"]),
+    checkpoints=st.sampled_from([None, "stages", "activations"]),
     seed=st.integers(0, 10**6),
 )
 def test_equal_to_backpropagation_through_torchdiffeq(
@@ -60,9 +60,11 @@ def test_equal_to_backpropagation_through_torchdiffeq(
 
 
 @pytest.mark.parametrize("method", TABLEAUS)
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 def test_taylor_remainder_is_of_second_order(method, checkpoints):
     """Independent of torchdiffeq, and of which steps were taken: they are fixed here."""
+    if checkpoints == "activations" and not TABLEAUS[method].is_explicit:
+        pytest.skip("implicit methods keep no graphs")
     field = Network()
     y0, direction = torch.randn(2, 4, 3, dtype=torch.float64)
     t = torch.tensor([0.0, 0.33, 0.8], dtype=torch.float64)
@@ -99,7 +101,7 @@ def test_gradcheck_on_fixed_steps(method):
     assert torch.autograd.gradcheck(outputs, (y0, t, *field.parameters()))
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 @pytest.mark.parametrize("method", ["dopri5", "rk4"])
 def test_fields_that_call_autograd_inside(method, checkpoints):
     t = torch.tensor([0.0, 0.5, 0.9], dtype=torch.float64)
@@ -128,7 +130,7 @@ def gradients_without_time(solve, field, y0, t, cotangents, **arguments):
     return [torch.zeros(1) if g is None else g for g in found]
 
 
-@pytest.mark.parametrize("checkpoints", [None, "stages"])
+@pytest.mark.parametrize("checkpoints", [None, "stages", "activations"])
 def test_a_normalizing_flow(checkpoints):
     flow = Flow()
     x = torch.randn(6, 2, dtype=torch.float64)

@@ -83,7 +83,7 @@ def test_every_axis_is_there(size_set):
     kept = values("kdv-checkpoints", "checkpoints")
     assert [value for value in DIAL if value in kept] == [*kept[:-1]]
     assert kept[-1] == "default"  # of the other methods
-    assert {4, 16, "states", "graphs", "stages"} <= set(kept)
+    assert {4, 16, "states", "graphs", "stages", "activations"} <= set(kept)
 
 
 def test_cited_problems_have_their_published_networks():

@@ -142,10 +142,10 @@ def test_checkpoints_are_compared_with_a_baseline_that_is_no_case():
 
 
 def test_replayed_steps_are_those_expected():
-    named = [case("symadj", kept) for kept in (1, 2, "states", "graphs", "stages")]
+    named = [case("symadj", kept) for kept in (1, 2, "states", "graphs", "stages", "activations")]
     outcomes = measure(named, ONE_ROUND, CPU)
     replayed = [outcomes[one].num_replayed_steps for one in named]
-    assert replayed == [3, 1, 0, 0, 0]
+    assert replayed == [3, 1, 0, 0, 0, 0]
     assert [one.expected_replays for one in named[:2]] == replayed[:2]
 
 

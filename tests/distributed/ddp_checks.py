@@ -24,6 +24,7 @@ from tests.fields import Network
 WAYS = (
     {},
     {"checkpoints": "stages"},
+    {"checkpoints": "activations"},
     {"checkpoints": 2},
     {"checkpoints": 2, "offload": "disk"},
     {"memory_budget": "64MiB"},

@@ -30,6 +30,7 @@ from tests.distributed.world import World
 WAYS = (
     {},
     {"checkpoints": "stages"},
+    {"checkpoints": "activations"},
     {"checkpoints": 2},
     {"method": "rk4", "options": {"step_size": 0.2}},
     {"memory_budget": "64MiB"},

@@ -241,6 +241,9 @@ def in_mixed_precision(world: World) -> None:
 def what_cannot_be_is_refused(world: World) -> None:
     model = sharded(Model(memory_budget="64MiB").to(world.device), "field model")
     _assert_refused(lambda: model(batch_of(world)[world.rank]), "memory_budget")
+    model = sharded(Model(checkpoints="activations").to(world.device), "field model")
+    _assert_refused(lambda: model(batch_of(world)[world.rank]), "activations")
+    assert_as_one_process(world, Model(checkpoints="activations").to(world.device), "model")
     assert_as_one_process(world, Model(memory_budget="64MiB").to(world.device), "model")
     stiff = {"method": "trbdf2", "rtol": 1e-3, "atol": 1e-3}
     model = sharded(Model(**stiff).to(world.device), "field model")
