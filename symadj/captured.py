@@ -51,8 +51,7 @@ class CapturedTensors:
         CapturedTensorError
             If ``f`` reads a tensor that was computed from others before, and was not given.
         """
-        oldest = torch.autograd._get_sequence_nr()
-        with torch.enable_grad():
+        oldest = next_node()
         with torch.enable_grad():
             slope = field(t, y)
         self.look((slope,), oldest)

@@ -100,3 +100,9 @@ def is_spread(value: Any) -> bool:
 
 def _tensors() -> Any:
     return sys.modules["torch.distributed.tensor"]
+
+
+def local_part(value: Any) -> Tensor:
+    """Return what this process holds of a tensor that is spread."""
+    local: Tensor = value.to_local()
+    return local

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from symadj.errors import InvalidInputError, InvalidSlopeError, InvalidTypeError
-from symadj.layout import Layout, is_spread
+from symadj.layout import Layout, is_spread, local_part
 from symadj.types import State
 
 
@@ -71,7 +71,7 @@ class Packing:
         layouts = None
         if any(map(is_spread, parts)):
             layouts = _layouts(parts)
-            parts = [part.to_local() for part in parts]
+            parts = list(map(local_part, parts))
         if sum(part.numel() for part in parts) == 0:
             raise InvalidInputError(
                 f"y0 has no element (shapes {[tuple(part.shape) for part in parts]}): "

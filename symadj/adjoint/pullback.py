@@ -202,7 +202,8 @@ class Pullback:
         num_leaves = len(leaves)
         if self._want_time:
             inputs = (t, *leaves, *self._params)
-            time, *pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
+            time, *rest = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
+            pulled: Sequence[Tensor | None] = rest
         else:
             inputs = (*leaves, *self._params)
             pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)

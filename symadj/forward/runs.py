@@ -133,7 +133,7 @@ class StepRun:
             stretch = Stretch(t, t1, h, first_side, end_side)
             step = Step(stretch, shares_first_slope, next_output, ())
             if self._keep_step is not None:
-                self._keep_step(step, (y, *made[: self._num_kept]))
+                self._keep_step(step, (y, *made[: self._num_kept]), ())
             steps.append(step)
             t, y = t1, y1
             if first_slope is not None:

@@ -128,7 +128,8 @@ class Weights:
         width = self.num_stages + 2
         lengths = [x for count in self.counts for x in (count, width - count)]
         # After the 1 before the first row, each row and what is not of the next one's take turns.
-        return list(self._after_one.view(-1)[1:].split([*lengths[:-1], lengths[-1] - 1])[::2])
+        entries = self._after_one.view(-1)[1:]
+        return list(torch.split(entries, [*lengths[:-1], lengths[-1] - 1])[::2])
 
     @cached_property
     def handed_on(self) -> list[Tensor]:
@@ -140,7 +141,7 @@ class Weights:
         width = self.num_stages + 2
         lengths = [x for i in range(self.num_stages + 1) for x in (i + 1, width - i - 1)]
         rows = self._after_one[: self.num_stages + 1]
-        return list(rows.reshape(-1, 1).split(lengths)[::2])
+        return list(torch.split(rows.reshape(-1, 1), lengths)[::2])
 
     @property
     def numbers(self) -> list[list[float]]:
