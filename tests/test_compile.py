@@ -20,6 +20,9 @@ from symadj.errors import (
     CapturedTensorError,
     CompileFallbackWarning,
     InvalidInputError,
+    MaxStepsError,
+    NonFiniteError,
+    SolveError,
     UnsupportedError,
 )
 from symadj.forward.compiled import graphs_of
@@ -117,6 +120,82 @@ def test_outputs_and_counts_are_those_of_the_plain_solve():
     for solution in (plain, traced):
         gradients(solution.ys, (y0,))
     assert traced.stats == plain.stats
+
+
+def turning(t, y):
+    """A field that error control has to try again and again: it turns sharply at t = 0.6."""
+    return torch.tanh((t - 0.6) * 80.0) * y.flip(-1) - y
+
+
+@pytest.mark.parametrize("num_outputs", [3, 60])  # rarely one in a step, or many
+@pytest.mark.parametrize("options", [{}, {"step_t": [0.25, 0.9]}, {"max_step": 0.02}])
+def test_between_outputs_steps_are_tried_counted_and_kept_as_ever(num_outputs, options):
+    y0 = torch.randn(2, 3, dtype=DTYPE, requires_grad=True)
+    t = torch.linspace(1.2, 0.0, num_outputs, dtype=DTYPE)
+    plain, traced = (
+        solve(turning, y0, t, rtol=1e-5, atol=1e-5, options={**options, **more})
+        for more in ({}, TRACED)
+    )
+    assert graphs_of(turning, "eager").failure is None
+    assert plain.stats.num_rejected > 3 or "max_step" in options
+    for solution in (plain, traced):
+        gradients(solution.ys, (y0,))
+    assert traced.stats == plain.stats
+    torch.testing.assert_close(traced.ys, plain.ys, rtol=1e-10, atol=1e-12)
+    for found, expected in zip(traced.steps, plain.steps, strict=True):
+        assert tuple(found.stretch) == pytest.approx(tuple(expected.stretch), rel=1e-6)
+        assert found[1:3] == expected[1:3]
+
+
+@pytest.mark.parametrize(
+    ("func", "options", "error"),
+    [
+        (turning, {"max_num_steps": 9}, MaxStepsError),
+        (lambda t, y: torch.log(0.5 - t) * y, {}, NonFiniteError),
+        (lambda t, y: y**2, {"max_num_steps": 10_000}, SolveError),
+    ],
+)
+def test_a_solve_that_fails_between_outputs_says_what_it_says_without_graphs(func, options, error):
+    y0, t = torch.ones(1, 2, dtype=DTYPE), torch.tensor([0.0, 1.3], dtype=DTYPE)
+    said = []
+    for more in ({}, TRACED):
+        with pytest.raises(error) as caught:
+            solve(func, y0, t, options={**options, **more})
+        said.append(caught.value)
+    assert type(said[0]) is type(said[1])
+    assert str(said[0]).split("t = ")[0] == str(said[1]).split("t = ")[0]
+    assert said[1].t == pytest.approx(said[0].t, rel=1e-6)
+    torch.testing.assert_close(said[1].y, said[0].y, rtol=1e-5, atol=0)
+
+
+def test_guards_that_do_not_hold_any_more_lead_to_another_graph():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = 2.0
+
+        def forward(self, t, y):
+            return -self.factor * y
+
+    func, (y0, t) = Scaled(), problem()
+    for factor in (2.0, 3.0, 2.0):
+        func.factor = factor
+        plain, traced = (odeint(func, y0, t, options=options) for options in ({}, TRACED))
+        torch.testing.assert_close(traced, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_torch_is_told_to_compile_nothing():
+    network, (y0, t) = Network(), problem()
+    with torch.compiler.set_stance("force_eager"):
+        eager = odeint(network, y0, t, options=TRACED)
+    made = graphs_of(network, "eager").num_graphs
+    assert made == 0
+    traced = odeint(network, y0, t, options=TRACED)
+    assert graphs_of(network, "eager").num_graphs > 0
+    torch.testing.assert_close(traced, eager, rtol=1e-10, atol=1e-12)
+    with torch.compiler.set_stance("force_eager"):  # nor are those used that there are
+        again = odeint(network, y0, t, options=TRACED)
+    assert torch.equal(again, eager)
 
 
 @pytest.mark.parametrize(
@@ -492,10 +571,13 @@ def test_what_does_not_go_together_is_refused(arguments, error, words):
         odeint(Network(), *problem(), **arguments)
 
 
-@pytest.mark.skipif(
+in_earnest = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None,
     reason="torch's default compiler needs a C++ compiler",
 )
+
+
+@in_earnest
 def test_compiled_in_earnest():
     # One product is written out, the other is too large for that.
     weights = [torch.randn(shape, dtype=DTYPE, requires_grad=True) for shape in ((3, 5), (5, 3))]
@@ -510,3 +592,38 @@ def test_compiled_in_earnest():
     )
     assert graphs_of(func, "inductor").failure is None
     assert graphs_of(func, "inductor").num_graphs > 1
+
+
+@in_earnest
+def test_runs_of_small_steps_in_earnest():
+    """Kernels called alone, in a workspace: twice, with steps that are rejected."""
+    weight = torch.randn(3, 3, requires_grad=True, dtype=DTYPE)
+    func = lambda t, y: torch.tanh((t - 0.6) * 80.0) * torch.tanh(y @ weight) - y
+    y0, _ = problem(4, 3)
+    t = torch.linspace(0.0, 1.2, 5, dtype=DTYPE)
+    plain = solve(func, y0, t, rtol=1e-5, atol=1e-5)
+    expected = gradients(plain.ys, (y0, weight))
+    for checkpoints in (None, "stages", 3, None):
+        solution = solve(
+            func, y0, t, rtol=1e-5, atol=1e-5, checkpoints=checkpoints, options={"compile": True}
+        )
+        found = gradients(solution.ys, (y0, weight))
+        assert solution.stats.num_rejected == plain.stats.num_rejected > 0
+        torch.testing.assert_close(solution.ys, plain.ys, rtol=1e-9, atol=1e-11)
+        assert gradient_error(found, expected) < 1e-9  # sizes of steps differ in the last digits
+    assert graphs_of(func, "inductor").failure is None
+
+
+@in_earnest
+def test_tapes_hold_on_to_nothing_of_the_caller():
+    weight = torch.randn(3, 3, requires_grad=True, dtype=DTYPE)
+    func = lambda t, y, a: torch.tanh(y @ weight) * a
+    y0, t = torch.randn(4, 3, dtype=DTYPE, requires_grad=True), problem()[1].detach()
+    argument = torch.rand(3, dtype=DTYPE, requires_grad=True)
+    for _ in range(2):
+        ys = odeint(func, y0, t, args=(argument,), options={"compile": True})
+        gradients(ys, (y0, weight, argument))
+    held = [weakref.ref(x) for x in (y0, argument, ys)]
+    del y0, argument, ys
+    gc.collect()
+    assert [x() for x in held] == [None, None, None]
