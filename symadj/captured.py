@@ -153,11 +153,13 @@ class KnownTensors:
         own : Tensor
             The evaluation's own time and state.
         """
-        leaves = (getattr(node, "variable", None) for node in walk(root, self._nodes))
+        leaves = (
+            node.variable
+            for node in walk(root, self._nodes)
+            if not node.next_functions and hasattr(node, "variable")
+        )
         unknown = [
-            tuple(leaf.shape)
-            for leaf in leaves
-            if leaf is not None and not any(leaf is tensor for tensor in own)
+            tuple(leaf.shape) for leaf in leaves if not any(leaf is tensor for tensor in own)
         ]
         if unknown:
             raise CapturedTensorError(

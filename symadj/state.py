@@ -56,7 +56,10 @@ class Packing:
         InvalidInputError
             If ``y0`` has no element, or its parts differ in dtype or device.
         """
-        parts, spec = ([y0], None) if isinstance(y0, Tensor) else pytree.tree_flatten(y0)
+        parts: list[Any] = [y0]
+        spec = None
+        if not isinstance(y0, Tensor):
+            parts, spec = pytree.tree_flatten(y0)
         for part in parts:
             if not isinstance(part, Tensor):
                 raise InvalidTypeError(

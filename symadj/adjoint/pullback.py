@@ -193,22 +193,17 @@ class Pullback:
         """Pull ``cotangent`` back through an evaluation, and free its graph, unless it is kept."""
         self.num_calls += 1
         t, leaves, slopes = evaluation
-        flat = time = None
-        if self._want_time:
-            flat = self.slope_of(evaluation)
+        flat = self.slope_of(evaluation) if self._want_time else None
         outputs, cotangents = self._differentiable(slopes, cotangent)
         if not outputs:
             return Pulled(None, None, flat)
-        num_leaves = len(leaves)
-        if self._want_time:
-            inputs = (t, *leaves, *self._params)
-            time, *rest = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
-            pulled: Sequence[Tensor | None] = rest
-        else:
-            inputs = (*leaves, *self._params)
-            pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
-        self._accumulate(pulled[num_leaves:])
-        return Pulled(_joined(pulled[:num_leaves], leaves), time, flat)
+        times = (t,) if self._want_time else ()
+        inputs = (*times, *leaves, *self._params)
+        pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
+        first, last = len(times), len(times) + len(leaves)
+        self._accumulate(pulled[last:])
+        time = pulled[0] if self._want_time else None
+        return Pulled(_joined(pulled[first:last], leaves), time, flat)
 
     def _differentiable(
         self, slopes: Sequence[Tensor | Root], cotangent: Tensor

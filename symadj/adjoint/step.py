@@ -27,23 +27,30 @@ from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
 
 
-@dataclass(frozen=True, slots=True)
 class OutputCotangents:
     """Cotangents of the outputs inside a step.
 
-    Attributes
+    Parameters
     ----------
     cotangents : Tensor, shape (k, n)
     weights : Tensor, shape (k, s + 1)
         ``h w_i(θ)`` of each output, the end slope's in the last column.
+
+    Attributes
+    ----------
+    cotangents, weights
+        As above.
     """
 
-    cotangents: Tensor
-    weights: Tensor
+    __slots__ = ("_each", "_transposed", "cotangents", "weights")
+
+    def __init__(self, cotangents: Tensor, weights: Tensor) -> None:
+        self.cotangents, self.weights = cotangents, weights
+        self._transposed, self._each = cotangents.T, weights.unbind(1)
 
     def of_slope(self, i: int) -> Tensor:
         """Return what they contribute to the cotangent of slope ``i`` (-1: the end slope)."""
-        return product(self.cotangents.T, self.weights[:, i])
+        return product(self._transposed, self._each[i])
 
 
 class StageStates(Protocol):

@@ -21,7 +21,6 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -30,7 +29,8 @@ from torch import Tensor
 from symadj.errors import NonFiniteError
 from symadj.forward.agreement import Agreement
 from symadj.forward.field import Field
-from symadj.forward.transforms import largest, outside_transforms, plain
+from symadj.forward.scalars import scalar
+from symadj.forward.transforms import largest, plain
 from symadj.types import Norm
 
 Carry: TypeAlias = tuple[float, ...]
@@ -213,7 +213,11 @@ class ErrorControl:
             Estimated error, and the states at both ends of the step.
         """
         scale = torch.maximum(y0.abs(), y1.abs())
-        scale.mul_(_in_dtype(self.rtol, scale.dtype)).add_(_in_dtype(self.atol, scale.dtype))
+        rtol, atol = (
+            tolerance if isinstance(tolerance, Tensor) else scalar(tolerance, scale.dtype)
+            for tolerance in (self.rtol, self.atol)
+        )
+        scale.mul_(rtol).add_(atol)
         return abs(float(largest(torch.as_tensor(self.norm(error / scale)))))
 
     def ratio_of_failure(self) -> float:
@@ -292,19 +296,6 @@ class ErrorControl:
 
 def _power(base: float, exponent: float) -> float:
     return torch.pow(torch.scalar_tensor(base, dtype=torch.float64), exponent).item()
-
-
-def _in_dtype(tolerance: float | Tensor, dtype: torch.dtype) -> float | Tensor:
-    """Return a tolerance in the form in which torch takes it soonest."""
-    is_exact = dtype in (torch.float32, torch.float64)
-    return _scalar(tolerance, dtype) if isinstance(tolerance, float) and is_exact else tolerance
-
-
-@lru_cache(maxsize=64)
-def _scalar(number: float, dtype: torch.dtype) -> Tensor:
-    """Return a number as a tensor of shape (), which torch makes of it anew in each operation."""
-    with outside_transforms():
-        return torch.tensor(number, dtype=dtype, device="cpu")
 
 
 def rms_norm(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from symadj.forward.products import product
+from symadj.forward.scalars import scalar
 from symadj.forward.slopes import Slopes
 from symadj.forward.transforms import outside_transforms
 from symadj.forward.weights import Weights
@@ -28,6 +29,10 @@ FEW_OUTPUTS = 4
 
 Polynomial: TypeAlias = tuple[Tensor, ...]
 """Coefficients of 1, θ, θ², ..., each of shape (n,)."""
+
+
+OF_QUARTIC = (3, 4, 5, 8, 11, 14, 16, 18, 32)
+"""The numbers in the coefficients of a polynomial through five values and slopes."""
 
 
 class Interpolant:
@@ -62,7 +67,7 @@ class Interpolant:
             powers = [[theta**power for power in self._degrees] for theta in thetas]
             rows = [[h * _dot(row, each) for row in self._rows] for each in powers]
             return torch.tensor(rows, dtype=like.dtype.to_real()).to(like.device, like.dtype)
-        theta = torch.tensor(thetas, dtype=torch.float64).unsqueeze(1)
+        theta = torch.tensor([[theta] for theta in thetas], dtype=torch.float64)
         weights = theta**self._powers @ self._coefficients.T
         return weights.mul_(h).to(like.device, like.dtype)
 
@@ -104,23 +109,24 @@ class Interpolant:
             rise = y1 - y0
             return y0, h * f0, 3 * rise - h * (2 * f0 + f1), h * (f0 + f1) - 2 * rise
         middle = slopes.combine(weights.middle).add_(y0)
+        n3, n4, n5, n8, n11, n14, n16, n18, n32 = (scalar(n, y0.dtype) for n in OF_QUARTIC)
         return (
             y0,
             h * f0,
-            h * (f1 - 4 * f0) - 11 * y0 - 5 * y1 + 16 * middle,
-            h * (5 * f0 - 3 * f1) + 18 * y0 + 14 * y1 - 32 * middle,
-            2 * h * (f1 - f0) - 8 * (y1 + y0) + 16 * middle,
+            h * (f1 - n4 * f0) - n11 * y0 - n5 * y1 + n16 * middle,
+            h * (n5 * f0 - n3 * f1) + n18 * y0 + n14 * y1 - n32 * middle,
+            2 * h * (f1 - f0) - n8 * (y1 + y0) + n16 * middle,
         )
 
 
 def evaluate(polynomial: Polynomial, thetas: Sequence[float]) -> Tensor:
     """Return the values of a polynomial, shape (len(thetas), n)."""
-    constant, *others = polynomial
-    theta = _column(thetas, constant)
-    value, power = constant, theta
-    for degree, coefficient in enumerate(others):
-        power = power * theta if degree else theta
-        value = value + power * coefficient
+    constant, first, *others = polynomial
+    theta = power = _column(thetas, constant)
+    value = constant + theta * first
+    for coefficient in others:
+        power = power * theta
+        value += power * coefficient
     return value
 
 
