@@ -16,6 +16,7 @@ from symadj.adjoint.replay import Replay
 from symadj.adjoint.snapshots import KeptStates
 from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint, adjoint_step
 from symadj.adjoint.times import TimeGradient, output_time_gradient
+from symadj.adjoint.timetable import Timetable
 from symadj.forward.carried import Replayer
 from symadj.forward.implicit import solve_stages
 from symadj.forward.solve import Integration
@@ -105,7 +106,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     Gradients
     """
     nfe_before = ivp.field.nfe
-    clock = ivp.clock(y0)
+    timetable = Timetable(ivp.clock(y0), steps)
     weights = Weights(ivp.tableau, y0)
     pullback = Pullback(
         ivp.field,
@@ -172,7 +173,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
                 stages, is_replayed = Stages(states), False
         is_prepared = compiled is None or is_replayed
         if is_prepared:
-            times = () if has_graphs else clock(step.stretch)
+            times = () if has_graphs else timetable[index]
             weights.scale(h)
         if is_replayed and explicit:
             stages, y_next = replay(y, times, y_next, want_end=pulls_end)
@@ -188,7 +189,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             elif compiled is not None:
                 pulled = compiled.pull_end(step, y_next, cotangent)
             if pulled is None:
-                end_time = (times if is_prepared else clock(step.stretch))[-1]
+                end_time = (times if is_prepared else timetable[index])[-1]
                 with torch.enable_grad():
                     pulled = pullback(end_time, y_next, cotangent)
             state = adjoint.collect(index, 1.0, h, pulled, cotangent)
@@ -208,7 +209,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             )
         if transposed is None:
             if not is_prepared:
-                times = clock(step.stretch)
+                times = timetable[index]
                 weights.scale(h)
             step_parts = (index, h, times, stages, adjoint_state, inside, handed_on)
             if explicit:

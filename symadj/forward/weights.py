@@ -1,6 +1,7 @@
 """A tableau's numbers on the state's device, times the step size, and the times of a step."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property, lru_cache
 
@@ -175,6 +176,10 @@ class Weights:
             torch.mul(self._table, h, out=self.rows)
 
 
+DTYPES_OF_NUMBERS = (torch.float32, torch.float64)
+"""Those in which a number of Python beside a tensor is rounded to the tensor's dtype."""
+
+
 class Clock:
     """The times at which a step evaluates ``f``, formed as torchdiffeq forms them.
 
@@ -205,4 +210,17 @@ class Clock:
             sides = stretch.first_side * direction, stretch.end_side * direction
             shift = _shift(self._tableau, self._dtype, times.device, *sides)
             times = torch.nextafter(times, times + shift)
+        return times.unbind()
+
+    def rows(self, stretches: Sequence[Stretch]) -> tuple[Tensor, ...]:
+        """Return the times of each of several steps, shape (s + 1,), to the same bits."""
+        if self._nodes.device.type != "cpu" or self._nodes.dtype not in DTYPES_OF_NUMBERS:
+            return tuple(torch.stack(self(stretch)) for stretch in stretches)
+        columns = torch.tensor(stretches, dtype=self._nodes.dtype).T.unsqueeze(2)
+        t0, t1, h, first_side, end_side = columns.unbind()  # each of shape (steps, 1)
+        times = torch.where(self._is_end, t1, self._nodes * h + t0).to(self._dtype)
+        if any(stretch.first_side or stretch.end_side for stretch in stretches):
+            shifts = self._is_end * end_side
+            shifts[:, :1] = first_side
+            times = torch.nextafter(times, times + (shifts * h.sign()).to(self._dtype))
         return times.unbind()
