@@ -1,9 +1,9 @@
 """Steps transposed as compiled graphs: `symadj.adjoint.step`, traced by ``torch.compile``.
 
 The stages of a step are transposed one after the other in one graph, each with its own evaluation
-of ``f``. The stage states come in from outside: made again in a graph of their own, or kept. (In
-one graph with their replay the compiler would see that ``f`` is evaluated twice at each, and keep
-what the second needs: the activations of all stages at once.)
+of ``f``. The stage states come in from outside: made again in a graph of their own, or kept. In
+one graph with their replay the compiler sees that ``f`` is evaluated twice at each, and keeps what
+the second needs: the activations of all stages at once. So that is done for small steps alone.
 """
 
 import functools
@@ -20,10 +20,14 @@ from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.graphs import Shortcut
 from symadj.forward.products import product
-from symadj.forward.traced import Method, Traced, end_time, slope_of, stage_times
+from symadj.forward.traced import Method, Traced, end_time, replay_function, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
+
+MOST_BYTES_FROM_START = 2**20
+"""What the graph of a step may compute that makes the stage states again and transposes them: it
+keeps all of it at once, and evaluates ``f`` once at each."""
 
 MOST_BYTES = 8 * 2**20
 """What the graph of a transposed step may compute: the compiler may keep it all at once. Beyond,
@@ -99,7 +103,7 @@ def _pull_function(*, want_time: bool) -> Traced:
     return pull
 
 
-def _transpose_function(method: Method, *, want_time: bool) -> Traced:
+def _transpose_function(method: Method, *, want_time: bool, replays: bool = False) -> Traced:
     """Return a function that carries the adjoint state across a step, from its end to its start.
 
     Parameters
@@ -107,8 +111,10 @@ def _transpose_function(method: Method, *, want_time: bool) -> Traced:
     method : Method
     want_time : bool
         Whether gradients with respect to time are wanted.
+    replays : bool
+        Whether it is given the state at the start alone, and makes the other stage states again.
     """
-    num_stages = len(method.rows)
+    num_stages, replay = len(method.rows), replay_function(method)
 
     def transpose(
         func: Any,
@@ -122,6 +128,8 @@ def _transpose_function(method: Method, *, want_time: bool) -> Traced:
         *states: Tensor,
     ) -> Any:
         times, h = stage_times(method.nodes, span, adjoint_state), span[1].to(adjoint_state.dtype)
+        if replays:
+            states = (*states, *replay(func, packing, args, states[0], span))
         total, by_time, by_size = adjoint_state, [], []
         pulled: dict[int, Tensor] = {}
         is_used = [False] * len(params)
@@ -203,7 +211,10 @@ class CompiledSweep:
         self._is_used = [total is not None for total in pullback.param_gradients]
         self._no_shares: Tensor | None = None
         self._calls: dict[bool, tuple[Shortcut, Shortcut | None]] = {}
-        self._key = ("transpose", steps.name, time_gradient is not None)
+        key = ("transpose", steps.name, time_gradient is not None)
+        self._key, self._key_from_start = key, (*key, "from its start")
+        # Whether a step is so small that what makes its stages again transposes them, too.
+        self._is_small = all(form[0] != self._key_from_start for form in steps.graphs.too_large)
         steps.forget()
 
     @staticmethod
@@ -222,8 +233,15 @@ class CompiledSweep:
         return CompiledSweep(steps, pullback, params, time_gradient, has_inside=has_inside)
 
     def replay(self, y: Tensor, step: Step) -> list[Tensor] | None:
-        """Make the stage states of a step again; None if there is no graph for it."""
-        return self.steps.replay(y, step.stretch)
+        """Make the stage states of a step again; None if there is no graph for it.
+
+        The first alone where `transpose` makes the others.
+        """
+        return [y] if self._is_small else self.steps.replay(y, step.stretch)
+
+    def lacks_stages(self, states: StageStates) -> bool:
+        """Whether these are what `replay` leaves to be done by `transpose`."""
+        return isinstance(states, list) and len(states) < len(self.steps.method.rows)
 
     def transpose(
         self,
@@ -243,30 +261,51 @@ class CompiledSweep:
         """
         if not self.steps.are_on:
             return None
-        method, want_time = self.steps.method, self._time_gradient is not None
-        last_first = [states[i] for i in reversed(range(len(method.rows)))]
-        make = functools.partial(_transpose_function, method, want_time=want_time)
-        result = self.steps.call(
-            self._key,
-            make,
-            (self._params, self._totals),
-            (
-                adjoint_state,
-                self.steps.span_of(step.stretch, adjoint_state),
-                self._per_slope(adjoint_state, inside, handed_on),
-                *reversed(last_first),
-            ),
-            most_leaves=len(self._params),
-            most_bytes=MOST_BYTES,
-        )
+        shares = self._per_slope(adjoint_state, inside, handed_on)
+        result = None
+        if self.lacks_stages(states):
+            y = states[0]
+            result = self._transposed(step, (y,), adjoint_state, shares)
+            if result is not None:
+                self.steps.field.nfe += len(self.steps.method.rows) - 1
+            elif self.steps.are_on:
+                self._is_small = False
+                states = self.steps.replay(y, step.stretch) or states
+        if result is None and not self.lacks_stages(states):
+            last_first = [states[i] for i in reversed(range(len(self.steps.method.rows)))]
+            result = self._transposed(step, last_first[::-1], adjoint_state, shares)
         if result is None:
             if self.steps.are_on:  # the step is too large for one graph
                 self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
-        self._note(result, len(method.rows))
+        self._note(result, len(self.steps.method.rows))
         self._add_times(index, step, result[1:])
         return total if inside is None else total + inside.cotangents.sum(0)
+
+    def _transposed(
+        self,
+        step: Step,
+        states: Sequence[Tensor],
+        adjoint_state: Tensor,
+        shares: Tensor | None,
+    ) -> Sequence[Any] | None:
+        """Call the graph for a step, of which all stage states are given or the first alone."""
+        replays = self.lacks_stages(list(states))
+        make = functools.partial(
+            _transpose_function,
+            self.steps.method,
+            want_time=self._time_gradient is not None,
+            replays=replays,
+        )
+        return self.steps.call(
+            self._key_from_start if replays else self._key,
+            make,
+            (self._params, self._totals),
+            (adjoint_state, self.steps.span_of(step.stretch, adjoint_state), shares, *states),
+            most_leaves=len(self._params),
+            most_bytes=MOST_BYTES_FROM_START if replays else MOST_BYTES,
+        )
 
     def transpose_run(
         self,
@@ -321,12 +360,14 @@ class CompiledSweep:
         """Return what transposes and what replays a step; None before their guards were checked."""
         if replays not in self._calls:
             num_results = 3 if self._time_gradient is not None else 1
-            transpose = self.steps.lean(self._key, range(num_results))
+            from_start = replays and self._is_small
+            key = self._key_from_start if from_start else self._key
+            transpose = self.steps.lean(key, range(num_results))
             replay = None
-            if replays:
+            if replays and not from_start:
                 states = range(len(self.steps.method.rows) - 1)
                 replay = self.steps.lean(self.steps.replay_key, states, in_workspace=states)
-            if transpose is None or (replays and replay is None):
+            if transpose is None or (replays and not from_start and replay is None):
                 return None
             self._calls[replays] = transpose, replay
         return self._calls[replays]

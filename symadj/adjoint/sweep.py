@@ -211,6 +211,8 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
             if not is_prepared:
                 times = timetable[index]
                 weights.scale(h)
+            if compiled is not None and explicit and compiled.lacks_stages(stages.states):
+                stages, _ = replay(y, times, y_next, want_end=False)
             step_parts = (index, h, times, stages, adjoint_state, inside, handed_on)
             if explicit:
                 gatherer = gatherers.of_step(is_replayed=is_replayed)

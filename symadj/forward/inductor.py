@@ -122,13 +122,16 @@ def compile_by_inductor(
         The graph, and the function within, if there is one alone.
     """
     # Imported here, as torch does itself: the compiler takes seconds that nobody else should pay.
+    from torch._functorch.compile_utils import fx_graph_cse  # noqa: PLC0415
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner  # noqa: PLC0415
     from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
 
     made = []
 
-    def compile_inner(*args: Any, **kwargs: Any) -> Any:
-        made.append(compile_fx_inner(*args, **kwargs))
+    def compile_inner(inner: torch.fx.GraphModule, *args: Any, **kwargs: Any) -> Any:
+        # An evaluation of f that is there twice is made once, which torch does in training alone.
+        inner.graph = fx_graph_cse(inner.graph)
+        made.append(compile_fx_inner(inner, *args, **kwargs))
         return made[-1]
 
     table = {
