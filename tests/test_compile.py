@@ -104,6 +104,7 @@ def test_the_gradient_is_exact_for_the_steps_taken(method, options, kwargs):
 @pytest.mark.parametrize("kwargs", [{}, {"checkpoints": "stages"}])
 def test_each_stage_is_a_graph_of_its_own_where_a_step_is_large(monkeypatch, kwargs):
     monkeypatch.setattr(symadj.adjoint.compiled, "MOST_BYTES", 0)
+    monkeypatch.setattr(symadj.adjoint.compiled, "MOST_BYTES_FROM_START", 0)
     network = Network()
     made = []
     for _ in range(2):
@@ -111,6 +112,16 @@ def test_each_stage_is_a_graph_of_its_own_where_a_step_is_large(monkeypatch, kwa
         made.append(graphs_of(network, "eager").num_graphs)
     assert made[0] == made[1] > 1
     assert graphs_of(network, "eager").too_large
+
+
+def test_a_step_of_middle_size_is_made_again_and_transposed_by_two_graphs(monkeypatch):
+    monkeypatch.setattr(symadj.adjoint.compiled, "MOST_BYTES_FROM_START", 0)
+    network = Network()
+    for _ in range(2):
+        check_exact(network, *problem(), network.parameters())
+    graphs = graphs_of(network, "eager")
+    assert {form[0][-1] for form in graphs.too_large} == {"from its start"}
+    assert graphs.failure is None
 
 
 def test_outputs_and_counts_are_those_of_the_plain_solve():
@@ -236,8 +247,8 @@ def test_one_graph_serves_all_steps_and_calls_of_a_shape():
     assert run(y0 * 2, max_step=0.05) > 15
     assert graphs.num_graphs == made
     run(torch.randn(5, 3, dtype=DTYPE, requires_grad=True))
-    # Step, replay, transposed step, and the end slope of a step with outputs inside pulled back.
-    assert graphs.num_graphs == made + 4
+    # Step, the same transposed from its start, and the end slope where outputs lie inside.
+    assert graphs.num_graphs == made + 3
 
 
 def test_a_function_made_anew_is_not_compiled_anew():
