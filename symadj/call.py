@@ -126,22 +126,15 @@ class Call:
                 f"args must be a tuple, what f is given beside t and y, and is a "
                 f"{type(args).__name__}: pass args=(value,)."
             )
-        leaves, spec = pytree.tree_flatten(args)
-        arg_tensors: list[Tensor] = []
-        if torch.is_grad_enabled() and not is_transformed():
-            for place, leaf in enumerate(leaves):
-                if isinstance(leaf, Tensor) and leaf.requires_grad:
-                    arg_tensors.append(leaf)
-                    leaves[place] = leaf.detach().requires_grad_()
-        arg_leaves = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        args, arg_tensors, arg_leaves = _with_leaves(args) if args else ((), (), ())
         return Call(
             packing=packing,
             flat=packing.pack(y0),
-            field=Field(func, packing, pytree.tree_unflatten(leaves, spec)),
+            field=Field(func, packing, args),
             named=named,
             searches=adjoint_params is None,
-            arg_tensors=tuple(arg_tensors),
-            arg_leaves=tuple(arg_leaves) if arg_tensors else (),
+            arg_tensors=arg_tensors,
+            arg_leaves=arg_leaves,
             checkpoints=checkpoints,
             offload=offload,
             budget_bytes=budget_bytes,
@@ -332,6 +325,33 @@ class Attempt:
                 recorder=recorder,
                 evaluations=graphs,
             )
+
+
+def _with_leaves(
+    args: tuple[Any, ...],
+) -> tuple[tuple[Any, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return what ``f`` is to be given beside time and state.
+
+    Returns
+    -------
+    args : tuple
+        The caller's, with the tensors that may get a gradient cut from their history.
+    arg_tensors, arg_leaves : tuple of Tensor
+        These, as they were given and as they are cut; none where there is no backward pass.
+    """
+    leaves, spec = pytree.tree_flatten(args)
+    arg_tensors: list[Tensor] = []
+    if torch.is_grad_enabled() and not is_transformed():
+        for place, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor) and leaf.requires_grad:
+                arg_tensors.append(leaf)
+                leaves[place] = leaf.detach().requires_grad_()
+    arg_leaves = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+    return (
+        pytree.tree_unflatten(leaves, spec),
+        tuple(arg_tensors),
+        tuple(arg_leaves) if arg_tensors else (),
+    )
 
 
 def _refuse_transforms(ivp: Integration, *, is_dense: bool) -> None:
