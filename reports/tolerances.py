@@ -10,7 +10,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "equal": frozenset(),
     "relative": frozenset({"relative", "absolute"}),
     "digits": frozenset({"digits"}),
-    "ratio": frozenset({"least", "resolution"}),
+    "ratio": frozenset({"least", "clear", "resolution"}),
 }
 """Kinds of thresholds, and the numbers that each of them needs."""
 

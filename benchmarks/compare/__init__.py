@@ -2,7 +2,7 @@
 
     python -m benchmarks compare BASE HEAD
 
-    sides -> builds -> launcher | worker (exact, clock, instructions) -> measurement -> verdicts
+    sides -> builds -> launcher | worker (exact, clock, instructions) -> measurement (seconds)
           -> table, page; journal keeps every figure as it comes
 
 Exact metrics (bytes, counts, gradient error) are compared by equality or a stated tolerance.

@@ -16,9 +16,10 @@ from reports.tolerances import Threshold, ThresholdsError, read_thresholds
 from ..provenance import surroundings
 from .accepted import FILE, Accepted, AcceptedError, new_in, parse_accepted
 from .builds import ENVIRONMENTS, BuildError, build_sides
+from .contestants import Contestants
 from .journal import Journal, JournalError, note_others, open_journal, read_journal
 from .launcher import HARNESS, WorkerError
-from .measurement import Contestants, measure
+from .measurement import measure
 from .merge import MergeError, merge_results
 from .recorded import RecordedError, compare_recorded
 from .sides import Side, SideError, digest, git, resolve

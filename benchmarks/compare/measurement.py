@@ -1,53 +1,24 @@
-"""Measuring both sides: exact metrics, then instructions, then seconds for as long as wanted."""
+"""Measuring both sides: exact metrics, then seconds, and instructions beside them."""
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from reports.tolerances import Threshold
 
-from .builds import Build
+from .contestants import Contestants, Launchers, say
 from .instructions import CountingLauncher, is_available
 from .journal import Journal
 from .launcher import Launcher, Worker, WorkerError
-from .ratios import ORDER, Timing, evaluate
-from .verdicts import SECONDS, needs_repeat, rounds_of
-from .work import Work, to_plain
-
-BLOCK_SECONDS = 0.01
-LAUNCH_SECONDS = 3.0
-MIN_ROUNDS_PER_LAUNCH = 8
-NARROW = 0.006
-"""Half-width of the interval at which seconds need not be measured any longer."""
-
-MAX_SHARE_OF_INSTRUCTIONS = 0.6
-"""Of the time that is left after the exact metrics, what counting may take, waiting included."""
-
-ASK_SECONDS = 0.5
-"""Of rounds that a worker runs before it hands them over, to be written down."""
+from .seconds import time_by_turns
+from .verdicts import SECONDS
+from .work import Work
 
 SIDES = ("base", "head")
-
-Launchers = Mapping[str, Launcher]
-
-
-@dataclass(frozen=True)
-class Contestants:
-    """Both sides, built, and the method that each of them runs."""
-
-    builds: Mapping[str, Build]
-    methods: Mapping[str, str]
-
-    def plain(self, work: Work, side: str) -> dict[str, object]:
-        """Return a work as this side does it, for a worker."""
-        return to_plain(work.by(self.methods[side]))
 
 
 def measure(
@@ -68,7 +39,7 @@ def measure(
     thresholds : mapping from metric to Threshold
         Decide which seconds are worth a repetition.
     seconds : float
-        How long this may take, about; exact metrics are measured in any case.
+        How long this may take at the most, about; exact metrics are measured in any case.
     launchers : mapping from side to Launcher, optional
         Where workers are forked; started and ended here if they are not given.
     """
@@ -84,22 +55,29 @@ def measure(
         _check(contestants, launchers)
         _measure_exact(contestants, works, journal, launchers)
         timed = [work for work in works if work.is_timed and _runs(journal, work)]
-        for place, work in enumerate(timed):
-            # Valgrind may still be starting: the first seconds are then measured meanwhile.
-            if counters is not None and (place == 1 or _have_started(counters)):
-                now = time.monotonic()
-                limit = now + MAX_SHARE_OF_INSTRUCTIONS * (deadline - now)
-                _count_now(contestants, counted, journal, counters, limit)
-                counters = None
-            # Half for the first measurement; a repetition, where it is needed, takes as long.
-            share = (deadline - time.monotonic()) / (len(timed) - place) / 2
-            limit = time.monotonic() + share
-            _time(contestants, work, journal, launchers, (1, limit))
-            first = evaluate(rounds_of(journal, work.name, 1))
-            if first is not None and needs_repeat(first, thresholds[SECONDS]):
-                _time(contestants, work, journal, launchers, (2, time.monotonic() + share))
-        if counters is not None:
-            _count_now(contestants, counted, journal, counters, deadline)
+        with _beside(
+            counters, lambda given: _count(contestants, counted, journal, given, deadline)
+        ):
+            time_by_turns(contestants, timed, journal, launchers, thresholds[SECONDS], deadline)
+
+
+@contextmanager
+def _beside(counters: Launchers | None, count: Callable[[Launchers], None]) -> Iterator[None]:
+    """Count while something else is done: valgrind may still be starting, and takes its time.
+
+    It burdens the clock no more than any other program of the machine does, and less long.
+    """
+    if counters is None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        counted = pool.submit(count, counters)
+        try:
+            yield
+        except BaseException:
+            _close(counters)  # whoever counts finds nobody to ask any more
+            raise
+        counted.result()
 
 
 @contextmanager
@@ -115,11 +93,7 @@ def launchers_of(
         yield {side: by_python[build.python] for side, build in contestants.builds.items()}
 
 
-def _have_started(counters: Launchers) -> bool:
-    return all(launcher.has_answered() for launcher in set(counters.values()))
-
-
-def _count_now(
+def _count(
     contestants: Contestants,
     works: Sequence[Work],
     journal: Journal,
@@ -130,8 +104,12 @@ def _count_now(
     try:
         count_instructions(contestants, works, journal, counters, limit)
     finally:
-        for launcher in set(counters.values()):
-            launcher.close()
+        _close(counters)
+
+
+def _close(launchers: Launchers) -> None:
+    for launcher in set(launchers.values()):
+        launcher.close()
 
 
 @contextmanager
@@ -179,7 +157,7 @@ def _measure_exact(
         # One seed: what is allocated before is the same for both sides.
         with _worker(contestants, launchers, side, seed=0) as worker:
             for place, work in enumerate(missing, start=1):
-                _progress(f"exact metrics of the {side}, {place}/{len(missing)}: {work.name}")
+                say(f"exact metrics of the {side}, {place}/{len(missing)}: {work.name}")
                 request: dict[str, Any] = {"do": "exact", "work": contestants.plain(work, side)}
                 try:
                     values = worker.ask(**request, is_isolated=True)
@@ -212,7 +190,7 @@ def count_instructions(
         try:
             with _worker(contestants, counters, side, seed=0) as worker:
                 for work in missing:
-                    _progress(f"{work.name}: instructions of the {side}")
+                    say(f"{work.name}: instructions of the {side}")
                     events = worker.ask(
                         timeout_seconds=max(limit - time.monotonic(), 1.0),
                         do="count",
@@ -230,100 +208,3 @@ def count_instructions(
         journal.add("note", text=f"instructions: {error}")
         return
     _on_both_sides(count_side)
-
-
-def _time(
-    contestants: Contestants,
-    work: Work,
-    journal: Journal,
-    launchers: Launchers,
-    attempt_and_limit: tuple[int, float],
-) -> None:
-    """Run rounds until the interval is narrow or the time is spent.
-
-    Rounds of an earlier run that was ended count too, as each of them is a ratio by itself.
-    """
-    attempt, limit = attempt_and_limit
-    rounds = rounds_of(journal, work.name, attempt)
-    launch = max((one.launch for one in rounds), default=0)
-    while time.monotonic() < limit:
-        timing = evaluate(rounds_of(journal, work.name, attempt))
-        if timing is not None and _is_settled(timing):
-            return
-        launch += 1
-        known = (
-            ""
-            if timing is None
-            else f" {timing.ratio.estimate:.3f} ± {timing.ratio.half_width:.3f}"
-        )
-        _progress(f"{work.name}: seconds, {'again, ' * (attempt - 1)}launch {launch}{known}")
-        try:
-            clocked_launch(contestants, work, journal, launchers, (attempt, launch, limit))
-        except WorkerError as error:
-            journal.add("note", text=f"{work.name}: {error}")
-            return
-
-
-def _is_settled(timing: Timing) -> bool:
-    return timing.has_enough and max(timing.ratio.half_width, timing.control.half_width) <= NARROW
-
-
-def clocked_launch(
-    contestants: Contestants,
-    work: Work,
-    journal: Journal,
-    launchers: Launchers,
-    attempt_launch_limit: tuple[int, int, float],
-) -> None:
-    """Run rounds in one set of fresh processes."""
-    attempt, launch, limit = attempt_launch_limit
-    end = min(time.monotonic() + LAUNCH_SECONDS, limit)
-    num_rounds = 0
-    with _contest(contestants, work, launchers) as take_turns:
-        once = min(block[1] for block in take_turns(1, 0.0)[0])
-        num_calls = max(1, round(BLOCK_SECONDS / once))
-        while num_rounds < MIN_ROUNDS_PER_LAUNCH or time.monotonic() < end:
-            if num_rounds and time.monotonic() > limit:
-                return
-            for blocks in take_turns(num_calls, ASK_SECONDS):
-                journal.add(
-                    "round",
-                    work=work.name,
-                    launch=launch,
-                    blocks=blocks,
-                    num_calls=num_calls,
-                    **{"try": attempt},
-                )
-                num_rounds += 1
-
-
-TakeTurns = Callable[[int, float], list[Any]]
-"""From the calls in a block and the seconds that it may take to rounds of blocks."""
-
-
-@contextmanager
-def _contest(contestants: Contestants, work: Work, launchers: Launchers) -> Iterator[TakeTurns]:
-    """Start what runs rounds: one process for all, or one for each where environments differ."""
-    names = list(dict.fromkeys(ORDER))
-    random.shuffle(names)  # nobody is always the first to be imported or forked
-    sides = {name: "base" if name == "control" else name for name in names}
-    works = {name: contestants.plain(work, side) for name, side in sides.items()}
-    paths = {name: contestants.builds[side].paths for name, side in sides.items()}
-    with ExitStack() as stack:
-        if launchers["base"] is launchers["head"]:
-            worker = stack.enter_context(launchers["base"].worker(paths))
-            yield lambda num_calls, seconds: worker.ask(
-                do="rounds", works=works, order=ORDER, num_calls=num_calls, seconds=seconds
-            )
-            return
-        workers = {
-            name: stack.enter_context(launchers[side].worker({name: paths[name]}))
-            for name, side in sides.items()
-        }
-        yield lambda num_calls, _: [
-            [workers[name].ask(do="time", work=works[name], num_calls=num_calls) for name in ORDER]
-        ]
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

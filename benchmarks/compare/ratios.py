@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDER = ("base", "head", "control", "control", "head", "base")
-"""Who runs when in a round. The control is a second process of the base; there and back again, so
-that a machine that gets slower or faster during a round favours nobody."""
+"""Who runs when in a round. The control is the base once more. The head runs between the two, and
+the way back again: a machine that gets slower or faster favours nobody."""
+
+HALF = len(ORDER) // 2
+"""Blocks there, and as many back: each half is a ratio by itself. What disturbs one of them spares
+the other, and the closer in time, the more alike are the speeds of the machine."""
 
 MIN_ROUNDS = 40
 MIN_LAUNCHES = 5
@@ -52,19 +56,25 @@ class Round:
     launch: int
     blocks: tuple[tuple[float, float, float], ...]
 
-    def own_seconds(self) -> Mapping[str, float]:
-        """Return the seconds of each contestant's two blocks, waiting for a core taken out."""
-        return self._sums(1)
+    def halves(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Return the seconds of each contestant there and back, waiting for a core taken out."""
+        there, back = (
+            {name: block[1] for name, block in zip(ORDER[part], self.blocks[part], strict=True)}
+            for part in (slice(HALF), slice(HALF, None))
+        )
+        return there, back
 
-    def blocked_seconds(self) -> Mapping[str, float]:
-        """Return what of these was spent off the processor."""
-        return self._sums(2)
-
-    def _sums(self, column: int) -> dict[str, float]:
-        totals = dict.fromkeys(ORDER, 0.0)
-        for name, block in zip(ORDER, self.blocks, strict=True):
-            totals[name] += block[column]
-        return totals
+    def blocked_share(self, name: str) -> float:
+        """Return what of a contestant's seconds was spent off the processor."""
+        own, blocked = (
+            sum(
+                block[column]
+                for each, block in zip(ORDER, self.blocks, strict=True)
+                if each == name
+            )
+            for column in (1, 2)
+        )
+        return blocked / own
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,8 @@ class Timing:
 def evaluate(rounds: Iterable[Round]) -> Timing | None:
     """Summarize rounds; None if there are none.
 
-    The interval is a bootstrap over launches, then over the rounds of each: rounds of one set of
-    processes have its peculiarities in common, so they are not independent.
+    The interval is a bootstrap over launches, then over the half rounds of each: those of one set
+    of processes have its peculiarities in common, so they are not independent.
     """
     launches: dict[int, list[Round]] = {}
     for one in rounds:
@@ -114,9 +124,10 @@ def evaluate(rounds: Iterable[Round]) -> Timing | None:
     if not launches:
         return None
     own = {
-        launch: [one.own_seconds() for one in its_rounds] for launch, its_rounds in launches.items()
+        launch: [half for one in its_rounds for half in one.halves()]
+        for launch, its_rounds in launches.items()
     }
-    everyone = [seconds for its_rounds in own.values() for seconds in its_rounds]
+    everyone = [seconds for its_halves in own.values() for seconds in its_halves]
     blocks = np.array([one.blocks for its_rounds in launches.values() for one in its_rounds])
     shares = {
         name: float(np.median([_blocked_share(its, name) for its in launches.values()]))
@@ -132,33 +143,31 @@ def evaluate(rounds: Iterable[Round]) -> Timing | None:
         control=_bootstrap(
             [np.array([each["control"] / each["base"] for each in its]) for its in own.values()]
         ),
-        base_seconds=float(np.median([each["base"] for each in everyone])) / 2,
-        head_seconds=float(np.median([each["head"] for each in everyone])) / 2,
+        base_seconds=float(np.median([each["base"] for each in everyone])),
+        head_seconds=float(np.median([each["head"] for each in everyone])),
         base_blocked_share=shares["base"],
         head_blocked_share=shares["head"],
         waiting_share=float(1 - blocks[..., 1].sum() / blocks[..., 0].sum()),
-        num_rounds=len(everyone),
+        num_rounds=len(blocks),
         num_launches=len(launches),
     )
 
 
 def _blocked_share(rounds: Sequence[Round], name: str) -> float:
     """Return the median over rounds: a page read from disk is one round's own affair."""
-    return float(
-        np.median([one.blocked_seconds()[name] / one.own_seconds()[name] for one in rounds])
-    )
+    return float(np.median([one.blocked_share(name) for one in rounds]))
 
 
 def _bootstrap(launches: Sequence[NDArray[np.float64]]) -> Interval:
-    """Return the median over all rounds, and percentiles of it over resamples.
+    """Return the median over all ratios, and percentiles of it over resamples.
 
-    A resample draws launches, and of each as many rounds, so that all of them weigh the same.
+    A resample draws launches, and of each as many ratios, so that all of them weigh the same.
     """
     generator = np.random.default_rng(seed=0)
-    num_rounds = max(1, round(np.mean([len(ratios) for ratios in launches])))
+    num_ratios = max(1, round(np.mean([len(ratios) for ratios in launches])))
     drawn = np.stack(
         [
-            ratios[generator.integers(len(ratios), size=(NUM_DRAWS, num_rounds))]
+            ratios[generator.integers(len(ratios), size=(NUM_DRAWS, num_ratios))]
             for ratios in launches
         ]
     )

@@ -197,6 +197,26 @@ def needs_repeat(timing: Timing, threshold: Threshold) -> bool:
     return timing.has_enough and timing.ratio.low > 1 + threshold.numbers["least"]
 
 
+def is_decided(timing: Timing, threshold: Threshold) -> bool:
+    """Whether more rounds would be spent on what is known: slower at first sight, or not so.
+
+    It is asked after each launch, and asking often errs more often than asking once; how often is
+    tested by rounds that were recorded (``tests/benchmarks/compare/test_looks.py``).
+    """
+    if not timing.has_enough or not is_trusted(timing, threshold):
+        return False
+    if needs_repeat(timing, threshold):
+        return True
+    is_clear = timing.ratio.high < 1 + threshold.numbers["clear"]
+    return is_clear and timing.ratio.half_width <= threshold.numbers["resolution"]
+
+
+def is_trusted(timing: Timing, threshold: Threshold) -> bool:
+    """Whether the base does not differ from itself by as much as would be called a change."""
+    least = threshold.numbers["least"]
+    return timing.control.low <= 1 + least and timing.control.high >= 1 - least
+
+
 def _time_rows(journal: Journal, work: str, thresholds: Mapping[str, Threshold]) -> list[Row]:
     first, second = (evaluate(rounds_of(journal, work, attempt)) for attempt in (1, 2))
     if first is None:
@@ -237,8 +257,8 @@ def seconds_status(  # noqa: PLR0911 - one line for each thing that can be said
     least, resolution = threshold.numbers["least"], threshold.numbers["resolution"]
     if not first.has_enough:
         return Status.UNKNOWN, "too few rounds in the time there was"
-    if first.control.low > 1 + least or first.control.high < 1 - least:
-        return Status.UNKNOWN, "two processes of the base differ as much: not to be trusted"
+    if not is_trusted(first, threshold):
+        return Status.UNKNOWN, "the base differs from itself as much: not to be trusted"
     if needs_repeat(first, threshold):
         if second is None or not second.has_enough:
             return Status.UNKNOWN, "slower at first sight; no time was left to repeat it"

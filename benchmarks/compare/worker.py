@@ -14,6 +14,7 @@ caches; in one process both sides are given the same memory by the same allocato
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -36,13 +37,14 @@ from .priority import go_first
 PRELOADED = (
     "numpy",
     "memray",
-    "sklearn.datasets",
     "benchmarks.problems",
     "benchmarks.meters",
     "benchmarks.timing",
 )
 WARM = "warm"
 """Argument: do once what imports much at its first use, so that no worker has to."""
+
+AT_FIRST_USE = ("sklearn.datasets",)
 
 Request = dict[str, Any]
 
@@ -52,15 +54,20 @@ _sides: dict[str, LoadedSide] = {}
 
 def main() -> None:
     """Fork a worker for each connection that comes through standard input, a socket."""
-    for name in PRELOADED:
+    is_warm = WARM in sys.argv[1:]
+    for name in (*PRELOADED, *(AT_FIRST_USE if is_warm else ())):
         with contextlib.suppress(ImportError):  # the work that needs it will say so
             importlib.import_module(name)
     early = [name for name in UNDER_TEST if name in sys.modules]
     if early:
         raise ImportError(f"{', '.join(early)} must not be imported before a side is chosen")
     torch.set_num_threads(1)
-    if WARM in sys.argv[1:]:
+    if is_warm:
         count_dispatched(lambda: torch.ones(2).sum(), torch.float32)  # 800 modules
+    # What was imported is nobody's garbage: a worker that looked through it, at every collection,
+    # would also need its own copy of every page.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker
     control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     control.sendall(b"ready\n")

@@ -11,9 +11,10 @@ from pathlib import Path
 from reports.tolerances import Threshold
 
 from ..builds import Build
+from ..contestants import Contestants
 from ..journal import open_journal
 from ..launcher import HARNESS, Launcher
-from ..measurement import Contestants, measure
+from ..measurement import measure
 from ..sides import DEFAULT_METHOD
 from ..verdicts import Row, Status, exit_status, judge
 from ..work import Work
