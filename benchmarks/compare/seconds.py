@@ -55,7 +55,7 @@ def time_by_turns(
                 if attempt == 1 and needs_repeat(timing, threshold):
                     attempts[work] = 2
                 continue
-            if time.monotonic() > limits[attempt]:
+            if time.monotonic() >= limits[attempt]:
                 del attempts[work]
                 continue
             launch = 1 + max((one.launch for one in rounds), default=0)

@@ -1,79 +1,92 @@
 """In which order a comparison measures, and what time each part is given."""
 
-import itertools
+import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.compare import measurement
-from benchmarks.compare.measurement import MAX_SHARE_OF_INSTRUCTIONS, measure
+from benchmarks.compare.measurement import measure
 from benchmarks.compare.work import WORKS
+
+from .invented import LIMITS
+
+PATIENCE = 30.0
 
 
 class Counter:
-    """In place of a process under valgrind, which has started from some question on."""
+    """In place of a process under valgrind."""
 
-    def __init__(self, asked_in_vain):
-        self._answers = itertools.chain([False] * asked_in_vain, itertools.repeat(True))
+    def __init__(self):
         self.is_closed = False
-
-    def has_answered(self):
-        return next(self._answers)
 
     def close(self):
         self.is_closed = True
 
 
 @pytest.fixture
-def parts(monkeypatch):
-    """Put records of what would be measured in place of measuring; return them."""
-    parts = []
-
-    def count(_contestants, _works, _journal, _counters, limit):
-        parts.append(("count", limit - time.monotonic()))
-
-    def clock(_contestants, work, _journal, _launchers, attempt_and_limit):
-        parts.append((work.name.split("/")[0], attempt_and_limit[1] - time.monotonic()))
-
-    monkeypatch.setattr(measurement, "_check", lambda *_: None)
-    monkeypatch.setattr(measurement, "_measure_exact", lambda *_: None)
-    monkeypatch.setattr(measurement, "_runs", lambda *_: True)
-    monkeypatch.setattr(measurement, "_time", clock)
-    monkeypatch.setattr(measurement, "count_instructions", count)
-    monkeypatch.setattr(measurement, "rounds_of", lambda *_: ())
-    monkeypatch.setattr(measurement, "is_available", lambda: True)
-    return parts
-
-
-def run(monkeypatch, asked_in_vain, works=WORKS):
-    counter = Counter(asked_in_vain)
+def counter(monkeypatch):
+    """Have nothing measured, and return what would count."""
+    counter = Counter()
 
     @contextmanager
     def started(_contestants, _make):
         yield {"base": counter, "head": counter}
 
     monkeypatch.setattr(measurement, "launchers_of", started)
-    measure(None, works, None, {}, 300.0, {})
+    monkeypatch.setattr(measurement, "_check", lambda *_: None)
+    monkeypatch.setattr(measurement, "_measure_exact", lambda *_: None)
+    monkeypatch.setattr(measurement, "_runs", lambda *_: True)
+    monkeypatch.setattr(measurement, "is_available", lambda: True)
+    monkeypatch.setattr(measurement, "time_by_turns", lambda *_: None)
+    monkeypatch.setattr(measurement, "count_instructions", lambda *_: None)
+    return counter
+
+
+def test_instructions_are_counted_beside_the_seconds_and_both_end_in_time(counter, monkeypatch):
+    """Each waits until the other has begun: one after the other, neither would go on."""
+    has_begun = {"count": threading.Event(), "clock": threading.Event()}
+    left = {}
+
+    def part(name, other):
+        def run(*arguments):
+            has_begun[name].set()
+            assert has_begun[other].wait(PATIENCE)
+            left[name] = arguments[-1] - time.monotonic()
+
+        return run
+
+    monkeypatch.setattr(measurement, "count_instructions", part("count", "clock"))
+    monkeypatch.setattr(measurement, "time_by_turns", part("clock", "count"))
+    measure(None, WORKS, None, LIMITS, 300.0, {})
+    assert left == {"count": pytest.approx(300, abs=2), "clock": pytest.approx(300, abs=2)}
     assert counter.is_closed
 
 
-def test_instructions_come_first_where_valgrind_has_started(parts, monkeypatch):
-    run(monkeypatch, asked_in_vain=0)
-    assert [name for name, _ in parts] == ["count", "mlp-size", "mlp-size", "mlp-steps"]
-    assert parts[0][1] == pytest.approx(300 * MAX_SHARE_OF_INSTRUCTIONS, abs=1.0)
+def test_who_counts_is_ended_when_the_clock_fails(counter, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measurement, "time_by_turns", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(None, WORKS, None, LIMITS, 300.0, {})
+    assert counter.is_closed
 
 
-def test_the_first_seconds_are_measured_while_valgrind_starts_and_no_more(parts, monkeypatch):
-    run(monkeypatch, asked_in_vain=100)
-    assert [name for name, _ in parts] == ["mlp-size", "count", "mlp-size", "mlp-steps"]
-    assert parts[0][1] == pytest.approx(50.0, abs=1.0)  # of three, and half for the repetition
+def test_what_is_not_expected_of_counting_is_raised(counter, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(measurement, "count_instructions", broken)
+    with pytest.raises(ZeroDivisionError):
+        measure(None, WORKS, None, LIMITS, 300.0, {})
 
 
-def test_instructions_are_counted_where_nothing_or_one_work_is_timed(parts, monkeypatch):
-    counted = [work for work in WORKS if work.is_counted]
-    timed = [work for work in WORKS if work.is_timed]
-    run(monkeypatch, 100, counted)
-    run(monkeypatch, 100, [*timed[:1], *counted])
-    assert [name for name, _ in parts] == ["count", "mlp-size", "count"]
-    assert parts[-1][1] == pytest.approx(300, abs=1.0)  # nothing else needs the time
+@pytest.mark.parametrize("seconds", [0.0, 300.0])
+def test_only_what_is_counted_needs_valgrind(counter, monkeypatch, seconds):
+    counts = []
+    monkeypatch.setattr(measurement, "count_instructions", lambda *_: counts.append(1))
+    works = WORKS if seconds == 0 else [work for work in WORKS if not work.is_counted]
+    measure(None, works, None, LIMITS, seconds, {})
+    assert not counts
