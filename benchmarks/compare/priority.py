@@ -16,9 +16,10 @@ NICENESS = -10
 
 def hurry(pid: int) -> None:
     """Give a process a larger share of the cores, unless we were asked to be nice to others."""
-    if os.nice(0) <= 0:
+    ours = os.nice(0)
+    if ours <= 0:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+            os.setpriority(os.PRIO_PROCESS, pid, min(ours, NICENESS))
 
 
 def go_first() -> None:

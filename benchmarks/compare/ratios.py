@@ -16,7 +16,7 @@ HALF = len(ORDER) // 2
 """Blocks there, and as many back: each half is a ratio by itself. What disturbs one of them spares
 the other, and the closer in time, the more alike are the speeds of the machine."""
 
-MIN_ROUNDS = 40
+MIN_ROUNDS = 25
 MIN_LAUNCHES = 5
 NUM_RESAMPLES = 1000
 NUM_DRAWS = 300

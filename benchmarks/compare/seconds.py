@@ -18,8 +18,8 @@ from .verdicts import is_decided, needs_repeat, rounds_of
 from .work import Work
 
 BLOCK_SECONDS = 0.01
-LAUNCH_SECONDS = 1.5
-MIN_ROUNDS_PER_LAUNCH = 8
+LAUNCH_SECONDS = 1.0
+MIN_ROUNDS_PER_LAUNCH = 5
 
 ASK_SECONDS = 0.5
 """Of rounds that a worker runs before it hands them over, to be written down."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -45,11 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=10, help="of each exact fault")
     parser.add_argument("--comparisons", type=int, default=20, help="whole ones, of a time fault")
     parser.add_argument("--no-change", type=int, default=100, help="whole ones, without a fault")
+    parser.add_argument("--faults", default="", help="regular expression: only what it finds")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each whole comparison")
     parser.add_argument("--show", action="store_true", help="what there is; run nothing")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"(default: {FOLDER})")
     options = parser.parse_args(arguments)
-    plan = _plan(options)
+    try:
+        plan = _plan(options)
+    except (ValueError, re.error) as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory(prefix="compare-proof-") as scratch:
         folder = Path(scratch) if options.short else options.folder / _version(options)
         file = folder / "verdicts.jsonl"
@@ -75,7 +80,15 @@ def _plan(options: argparse.Namespace) -> Plan:
     if not options.short:
         plan[("whole", NO_FAULT)] = options.no_change
         plan |= {("whole", fault): options.comparisons for fault in TIME_FAULTS}
-    return {key: wanted for key, wanted in plan.items() if wanted > 0}
+    chosen = {
+        (kind, fault): wanted
+        for (kind, fault), wanted in plan.items()
+        if wanted > 0 and re.search(options.faults, fault.name)
+    }
+    if not chosen:
+        names = "\n  ".join(fault.name for fault in (NO_FAULT, *EXACT_FAULTS, *TIME_FAULTS))
+        raise ValueError(f"--faults {options.faults!r} finds none of:\n  {names}")
+    return chosen
 
 
 def _version(options: argparse.Namespace) -> str:

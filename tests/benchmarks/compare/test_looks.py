@@ -2,7 +2,7 @@
 
 By rounds of real comparisons without a change (``recorded_rounds.json``: for each work 40 launches
 of 8 rounds, microseconds of each block in the order of `ORDER`), at a load of 3 to 8 on two cores.
-A comparison's launches are drawn from them, and the head's blocks made longer.
+A comparison's launches are drawn from them, as short as any, and the head's blocks made longer.
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compare.ratios import MIN_LAUNCHES, ORDER, Round, evaluate
+from benchmarks.compare.seconds import MIN_ROUNDS_PER_LAUNCH
 from benchmarks.compare.verdicts import Status, is_decided, needs_repeat, seconds_status
 
 from .invented import SECONDS
@@ -27,7 +28,7 @@ def measured(launches, ratio, generator):
     """Launch until it is decided; return what is known then."""
     rounds = []
     for launch in range(1, MOST_LAUNCHES + 1):
-        for own in launches[generator.integers(len(launches))]:
+        for own in launches[generator.integers(len(launches))][:MIN_ROUNDS_PER_LAUNCH]:
             slowed = [
                 t * (ratio if name == "head" else 1) for name, t in zip(ORDER, own, strict=True)
             ]
