@@ -125,6 +125,7 @@ class Launcher:
                 stderr=log,
                 env=environment,
                 cwd=HARNESS,
+                start_new_session=True,  # which `hurry` wants
             )
         hurry(self._process.pid)  # before it imports torch, which is the longest part
         self._is_ready = False

@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 NICENESS = -10
 
 
 def hurry(pid: int) -> None:
-    """Give a process a larger share of the cores, unless we were asked to be nice to others."""
+    """Give a session's first process a larger share, unless we were asked to be nice to others.
+
+    What it forks inherits it. The session is to be its own, since the share is the session's.
+    """
     ours = os.nice(0)
-    if ours <= 0:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, min(ours, NICENESS))
+    if ours > 0:
+        return
+    niceness = min(ours, NICENESS)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    # Where Linux shares the cores out among sessions first, niceness counts only within one.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(f"{niceness}\n", encoding="ascii")
 
 
 def go_first() -> None:

@@ -26,9 +26,17 @@ from ..launcher import HARNESS, Launcher
 from ..measurement import launchers_of
 from ..sides import digest
 from ..work import WORKS, Work, select
-from .experiment import compare_exact, compare_whole, contestants
+from .experiment import compare_some, compare_whole, contestants
 from .ledger import Ledger, LedgerError, Verdict, open_ledger, read_ledger
-from .planting import EXACT_FAULTS, NO_FAULT, TIME_FAULTS, TIMED_BASES, Fault, plant
+from .planting import (
+    COUNTED_FAULTS,
+    EXACT_FAULTS,
+    NO_FAULT,
+    TIME_FAULTS,
+    Fault,
+    base_of,
+    plant,
+)
 from .summary import Plan, as_table, failures, num_missing
 
 FOLDER = Path(".asv") / "proof"
@@ -78,6 +86,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     repeats = 1 if options.short else options.repeats
     plan = {("exact", fault): repeats for fault in (NO_FAULT, *EXACT_FAULTS)}
     if not options.short:
+        plan |= {("counted", fault): options.repeats for fault in (NO_FAULT, *COUNTED_FAULTS)}
         plan[("whole", NO_FAULT)] = options.no_change
         plan |= {("whole", fault): options.comparisons for fault in TIME_FAULTS}
     chosen = {
@@ -86,7 +95,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         if wanted > 0 and re.search(options.faults, fault.name)
     }
     if not chosen:
-        names = "\n  ".join(fault.name for fault in (NO_FAULT, *EXACT_FAULTS, *TIME_FAULTS))
+        everything = (NO_FAULT, *EXACT_FAULTS, *COUNTED_FAULTS, *TIME_FAULTS)
+        names = "\n  ".join(fault.name for fault in everything)
         raise ValueError(f"--faults {options.faults!r} finds none of:\n  {names}")
     return chosen
 
@@ -114,7 +124,8 @@ def _run(plan: Plan, ledger: Ledger, bench: Bench) -> None:
         if not missing:
             continue
         with ExitStack() as stack:
-            compare = bench.exact(stack) if kind == "exact" else bench.whole
+            kinds = {"exact": bench.exact, "counted": bench.counted, "whole": bench.whole}
+            compare = kinds[kind](stack)
             for fault, run in missing:
                 print(f"{kind}: {fault.name}, run {run}", file=sys.stderr, flush=True)
                 start = time.monotonic()
@@ -134,7 +145,7 @@ class Bench:
     is_short : bool
         One case instead of three, for the exact faults.
     seconds : float
-        Of a whole comparison.
+        Of a whole comparison; what counting may take.
     lock : int
         File descriptor of the ledger's lock, which a whole comparison holds too.
     """
@@ -153,16 +164,37 @@ class Bench:
 
         def compare(fault: Fault, run: int) -> tuple[int, list[str]]:
             sides = contestants(base, self._planted(fault))
-            folder = self.folder / "exact" / f"{_slug(fault)}-{run}"
-            return compare_exact(fault.name, sides, works, thresholds, launchers, folder)
+            folder = self._folder("exact", fault, run)
+            return compare_some(fault.name, sides, works, thresholds, folder, launchers=launchers)
 
         return compare
 
-    def whole(self, fault: Fault, run: int) -> tuple[int, list[str]]:
-        """Compare as a user does; one that was killed goes on."""
-        base = self._planted(TIMED_BASES.get(fault.module or "", NO_FAULT))
-        folder = self.folder / "whole" / f"{_slug(fault)}-{run}"
-        return compare_whole(base, self._planted(fault), folder, self.seconds, self.lock)
+    def counted(self, _: ExitStack) -> Compare:
+        """Return what counts instructions and misses of the cache, without the clock."""
+        thresholds = read_thresholds(THRESHOLDS)
+        works = [work for work in WORKS if work.is_counted]
+
+        def compare(fault: Fault, run: int) -> tuple[int, list[str]]:
+            sides = contestants(self._planted(base_of(fault)), self._planted(fault))
+            folder = self._folder("counted", fault, run)
+            return compare_some(
+                fault.name, sides, works, thresholds, folder, count_seconds=self.seconds
+            )
+
+        return compare
+
+    def whole(self, _: ExitStack) -> Compare:
+        """Return what compares as a user does; one that was killed goes on."""
+
+        def compare(fault: Fault, run: int) -> tuple[int, list[str]]:
+            sides = self._planted(base_of(fault)), self._planted(fault)
+            folder = self._folder("whole", fault, run)
+            return compare_whole(*sides, folder, self.seconds, self.lock)
+
+        return compare
+
+    def _folder(self, kind: str, fault: Fault, run: int) -> Path:
+        return self.folder / kind / f"{_slug(fault)}-{run}"
 
     def _planted(self, fault: Fault) -> Path:
         copy = self.folder / "copies" / _slug(fault)

@@ -27,15 +27,31 @@ def contestants(base: Path, head: Path) -> Contestants:
     return Contestants(builds, dict.fromkeys(sides, DEFAULT_METHOD))
 
 
-def compare_exact(
+def compare_some(
     name: str,
     sides: Contestants,
     works: Sequence[Work],
     thresholds: Mapping[str, Threshold],
-    launchers: Mapping[str, Launcher],
     folder: Path,
+    *,
+    launchers: Mapping[str, Launcher] | None = None,
+    count_seconds: float = 0.0,
 ) -> tuple[int, list[str]]:
-    """Compare exact metrics, anew: in workers of their own.
+    """Compare what needs no clock, anew: in workers of their own.
+
+    Parameters
+    ----------
+    name : str
+        Of the fault.
+    sides : Contestants
+    works : sequence of Work
+    thresholds : mapping from metric to Threshold
+    folder : Path
+        Of the journal.
+    launchers : mapping from side to Launcher, optional
+        Where workers are forked.
+    count_seconds : float
+        What counting instructions may take; 0: exact metrics only.
 
     Returns
     -------
@@ -48,9 +64,10 @@ def compare_exact(
         "base": {"label": "no fault"},
         "head": {"label": name},
         "works": [work.name for work in works],
+        "counted": [work.name for work in works if work.is_counted and count_seconds],
     }
     with open_journal(folder, header) as journal:
-        measure(sides, works, journal, thresholds, 0.0, launchers)
+        measure(sides, works, journal, thresholds, count_seconds, launchers)
         journal.add("done")
         rows: list[Row] = judge(journal, thresholds, ())
     return exit_status(rows), sorted({row.metric for row in rows if row.status is Status.WORSE})

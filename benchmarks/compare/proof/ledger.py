@@ -35,8 +35,8 @@ class Verdict:
 
     Attributes
     ----------
-    kind : {"exact", "whole"}
-        Exact metrics only, or a whole comparison as a user runs it.
+    kind : {"exact", "counted", "whole"}
+        Exact metrics only, instructions beside them, or a whole comparison as a user runs it.
     fault : str
         A fault's name.
     run : int

@@ -50,7 +50,7 @@ class Fault:
     module : str or None
         A module of ``planted/``; None for a copy without a fault.
     share : float
-        Of time, where the module asks for it.
+        Of time, where the module asks for it; 0 of the same module without its fault.
     wanted : float
         How often it is to be found.
     """
@@ -72,12 +72,16 @@ EXACT_FAULTS = (
     Fault("a wrong digit in b_5", "wrong_digit"),
 )
 
-TIMED_BASES = {
+COUNTED_FAULTS = (Fault("data read through the wrong way", "wrong_way", 1.0),)
+"""Faults that no exact metric sees, and no count of instructions: only the simulated cache."""
+
+BASES = {
     "more_time": Fault("no more time", "more_time"),
     "more_sleep": Fault("no more sleep", "more_sleep"),
+    "wrong_way": Fault("data read through the right way", "wrong_way"),
 }
-"""What a time fault is compared with: the same module, told to take no time. Asking the clock twice
-an evaluation is itself 4 % of a small solve, and would else make 3 % out to be 7 %."""
+"""What such a fault is compared with: the same module, told to do nothing wrong. Asking the clock
+twice an evaluation is itself 4 % of a small solve, and would else make 3 % out to be 7 %."""
 
 TIME_FAULTS = (
     Fault("3% more time", "more_time", 0.03, 0.8),
@@ -127,3 +131,8 @@ def _check(fault: Fault, folder: Path) -> None:
             f"the fault {fault.name!r} does not take effect: make planted/{fault.module}.py follow "
             f"the library.\n{done.stderr.strip()[-1000:]}"
         )
+
+
+def base_of(fault: Fault) -> Fault:
+    """Return what a fault is compared with, where it is not the library as it is."""
+    return BASES.get(fault.module or "", NO_FAULT)

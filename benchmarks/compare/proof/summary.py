@@ -13,7 +13,7 @@ from .planting import NO_FAULT, Fault
 Plan = Mapping[tuple[str, Fault], int]
 """From the kind of comparison and the fault to how often it is planted."""
 
-TITLES = {"exact": "exact metrics", "whole": "whole comparison"}
+TITLES = {"exact": "exact metrics", "counted": "counting", "whole": "whole comparison"}
 
 
 def as_table(plan: Plan, verdicts: Sequence[Verdict]) -> str:

@@ -22,8 +22,8 @@ def made(monkeypatch):
     """Put invented comparisons in place of real ones, and return which were made."""
     made = []
 
-    def exact(name, *_):
-        made.append(("exact", name))
+    def some(name, *_, count_seconds=0.0, **__):
+        made.append(("counted" if count_seconds else "exact", name))
         return (0, []) if name == NO_FAULT.name else (1, ["nfe_forward"])
 
     def whole(base, head, folder, seconds, lock):
@@ -34,7 +34,7 @@ def made(monkeypatch):
         folder.mkdir(parents=True)
         return folder
 
-    monkeypatch.setattr(proof, "compare_exact", exact)
+    monkeypatch.setattr(proof, "compare_some", some)
     monkeypatch.setattr(proof, "compare_whole", whole)
     monkeypatch.setattr(proof, "plant", planted)
     return made
@@ -50,19 +50,19 @@ def test_a_proof_that_was_stopped_goes_on_and_makes_each_run_once(
     whole = proof.compare_whole
 
     def stopped(*arguments):
-        if len(made) == 17:
+        if len(made) == 21:
             raise KeyboardInterrupt
         return whole(*arguments)
 
     monkeypatch.setattr(proof, "compare_whole", stopped)
     assert run(tmp_path) == 2
-    assert "**Partial**: 8 of 25 runs" in capsys.readouterr().out
+    assert "**Partial**: 8 of 29 runs" in capsys.readouterr().out
     monkeypatch.setattr(proof, "compare_whole", whole)
     assert run(tmp_path) == 0
     assert "Partial" not in capsys.readouterr().out
-    assert len(made) == 25
+    assert len(made) == 29
     assert run(tmp_path) == 0  # nothing is left to be done
-    assert len(made) == 25
+    assert len(made) == 29
 
 
 def test_what_was_not_found_is_status_1_and_what_there_is_can_be_shown(
@@ -73,6 +73,31 @@ def test_what_was_not_found_is_status_1_and_what_there_is_can_be_shown(
     assert run(tmp_path) == 1
     assert "5% more time: found in 0.0%, wanted 95%" in capsys.readouterr().out
     assert run(tmp_path, "--show") == 1
+
+
+def test_some_faults_only(tmp_path, made, capsys):
+    assert run(tmp_path, "--faults", "^5%|wrong digit") == 0
+    assert made == [("exact", "a wrong digit in b_5")] * 2 + [
+        ("whole", f"5--more-time-{number}") for number in (1, 2)
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, "--faults", "nothing like it")
+    assert stopped.value.code == 2
+    assert "3% more time" in capsys.readouterr().err
+
+
+def test_a_part_has_the_same_share_of_each_fault(tmp_path, made, monkeypatch):
+    whole = proof.compare_whole
+
+    def stopped(*arguments):
+        if sum(kind == "whole" for kind, _ in made) == 12:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(proof, "compare_whole", stopped)
+    run(tmp_path, "--comparisons", "4", "--no-change", "8", "--faults", "change|more time$")
+    whole_ones = [name.rpartition("-")[0] for kind, name in made if kind == "whole"]
+    assert [whole_ones.count(name) for name in ("no-change", "3--more-time")] == [5, 2]
 
 
 def test_a_ledger_cut_anywhere_loses_the_cut_line_only(tmp_path):
