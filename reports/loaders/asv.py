@@ -31,6 +31,7 @@ from reports.records import CASE_FIELDS, Case, Environment, Loaded, Run
 _PREFIX = "track_"
 _THREADS = "num_threads"
 _VERSION = 2
+_PROVENANCE_SCHEMA = 1
 _MACHINE = "machine.json"
 
 
@@ -224,7 +225,14 @@ def _provenance(file: Path, warnings: list[str]) -> Mapping[str, object]:
     if not file.is_file():
         return {}
     try:
-        return read_object(file)
+        provenance = read_object(file)
     except UnreadableFileError as error:
         warnings.append(str(error))
         return {}
+    if provenance.get("schema") != _PROVENANCE_SCHEMA:
+        warnings.append(
+            f"{file.as_posix()}: no conditions of a run, of schema {_PROVENANCE_SCHEMA}; "
+            "the results that it belongs to are read all the same"
+        )
+        return {}
+    return provenance

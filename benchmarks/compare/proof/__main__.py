@@ -37,7 +37,7 @@ from .planting import (
     base_of,
     plant,
 )
-from .summary import Plan, as_table, failures, num_missing
+from .summary import TITLES, Plan, as_table, failures, num_missing
 
 FOLDER = Path(".asv") / "proof"
 SHORT_WORKS = "dopri5/64-64-64-64 batch 16"
@@ -54,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=10, help="of each exact fault")
     parser.add_argument("--comparisons", type=int, default=20, help="whole ones, of a time fault")
     parser.add_argument("--no-change", type=int, default=100, help="whole ones, without a fault")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=TITLES,
+        default=("exact", "counted", "whole"),
+        help="of comparison; 'timed' is a whole one of the timed cases alone, without counting",
+    )
     parser.add_argument("--faults", default="", help="regular expression: only what it finds")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each whole comparison")
     parser.add_argument("--show", action="store_true", help="what there is; run nothing")
@@ -86,13 +93,14 @@ def _plan(options: argparse.Namespace) -> Plan:
     repeats = 1 if options.short else options.repeats
     plan = {("exact", fault): repeats for fault in (NO_FAULT, *EXACT_FAULTS)}
     if not options.short:
-        plan |= {("counted", fault): options.repeats for fault in (NO_FAULT, *COUNTED_FAULTS)}
-        plan[("whole", NO_FAULT)] = options.no_change
-        plan |= {("whole", fault): options.comparisons for fault in TIME_FAULTS}
+        plan |= {("counted", fault): repeats for fault in (NO_FAULT, *COUNTED_FAULTS)}
+        for kind in ("timed", "whole"):
+            plan[(kind, NO_FAULT)] = options.no_change
+            plan |= {(kind, fault): options.comparisons for fault in TIME_FAULTS}
     chosen = {
         (kind, fault): wanted
         for (kind, fault), wanted in plan.items()
-        if wanted > 0 and re.search(options.faults, fault.name)
+        if wanted > 0 and kind in options.kinds and re.search(options.faults, fault.name)
     }
     if not chosen:
         everything = (NO_FAULT, *EXACT_FAULTS, *COUNTED_FAULTS, *TIME_FAULTS)
@@ -124,7 +132,12 @@ def _run(plan: Plan, ledger: Ledger, bench: Bench) -> None:
         if not missing:
             continue
         with ExitStack() as stack:
-            kinds = {"exact": bench.exact, "counted": bench.counted, "whole": bench.whole}
+            kinds = {
+                "exact": bench.exact,
+                "counted": bench.counted,
+                "timed": bench.timed,
+                "whole": bench.whole,
+            }
             compare = kinds[kind](stack)
             for fault, run in missing:
                 print(f"{kind}: {fault.name}, run {run}", file=sys.stderr, flush=True)
@@ -183,13 +196,21 @@ class Bench:
 
         return compare
 
+    def timed(self, _: ExitStack) -> Compare:
+        """Return what compares the cases that are timed, and counts no instructions."""
+        return self._as_user(
+            "timed", "|".join(re.escape(work.name) for work in WORKS if work.is_timed)
+        )
+
     def whole(self, _: ExitStack) -> Compare:
         """Return what compares as a user does; one that was killed goes on."""
+        return self._as_user("whole")
 
+    def _as_user(self, kind: str, cases: str = "") -> Compare:
         def compare(fault: Fault, run: int) -> tuple[int, list[str]]:
             sides = self._planted(base_of(fault)), self._planted(fault)
-            folder = self._folder("whole", fault, run)
-            return compare_whole(*sides, folder, self.seconds, self.lock)
+            folder = self._folder(kind, fault, run)
+            return compare_whole(*sides, folder, self.seconds, self.lock, cases)
 
         return compare
 

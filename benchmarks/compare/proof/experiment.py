@@ -74,11 +74,12 @@ def compare_some(
 
 
 def compare_whole(
-    base: Path, head: Path, folder: Path, seconds: float, lock: int
+    base: Path, head: Path, folder: Path, seconds: float, lock: int, cases: str = ""
 ) -> tuple[int, list[str]]:
     """Run the command that a user runs, and take its exit status for the verdict.
 
     It holds the ledger's lock as well: should the proof be killed, a second one waits for its end.
+    The cases may be chosen by a regular expression.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def compare_whole(
     """
     command = [sys.executable, "-m", "benchmarks", "compare", str(base), str(head)]
     done = subprocess.run(
-        [*command, "--folder", str(folder), "--seconds", str(seconds)],
+        [*command, "--folder", str(folder), "--seconds", str(seconds), "--cases", cases],
         cwd=HARNESS,
         stdout=subprocess.DEVNULL,
         check=False,

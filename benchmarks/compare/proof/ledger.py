@@ -35,8 +35,9 @@ class Verdict:
 
     Attributes
     ----------
-    kind : {"exact", "counted", "whole"}
-        Exact metrics only, instructions beside them, or a whole comparison as a user runs it.
+    kind : {"exact", "counted", "timed", "whole"}
+        Exact metrics only, instructions beside them, seconds of the timed cases beside them, or a
+        whole comparison as a user runs it.
     fault : str
         A fault's name.
     run : int

@@ -13,7 +13,12 @@ from .planting import NO_FAULT, Fault
 Plan = Mapping[tuple[str, Fault], int]
 """From the kind of comparison and the fault to how often it is planted."""
 
-TITLES = {"exact": "exact metrics", "counted": "counting", "whole": "whole comparison"}
+TITLES = {
+    "exact": "exact metrics",
+    "counted": "counting",
+    "timed": "seconds",
+    "whole": "whole comparison",
+}
 
 
 def as_table(plan: Plan, verdicts: Sequence[Verdict]) -> str:
@@ -50,7 +55,7 @@ def failures(plan: Plan, verdicts: Sequence[Verdict]) -> Iterator[str]:
             continue
         rate = sum(each.exit_status == 1 for each in its) / len(its)
         if fault is NO_FAULT:
-            if rate > (0.01 if kind == "whole" else 0.0):
+            if rate > (0.01 if kind in ("timed", "whole") else 0.0):
                 yield f"{fault.name}, {TITLES[kind]}: called worse in {rate:.1%}"
         elif rate < fault.wanted:
             yield f"{fault.name}: found in {rate:.1%}, wanted {fault.wanted:.0%}"

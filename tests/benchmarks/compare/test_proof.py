@@ -26,8 +26,8 @@ def made(monkeypatch):
         made.append(("counted" if count_seconds else "exact", name))
         return (0, []) if name == NO_FAULT.name else (1, ["nfe_forward"])
 
-    def whole(base, head, folder, seconds, lock):
-        made.append(("whole", folder.name))
+    def whole(base, head, folder, seconds, lock, cases):
+        made.append(("timed" if cases else "whole", folder.name))
         return (0, []) if "no-change" in folder.name else (1, ["seconds"])
 
     def planted(fault, folder):
@@ -86,11 +86,16 @@ def test_some_faults_only(tmp_path, made, capsys):
     assert "3% more time" in capsys.readouterr().err
 
 
+def test_seconds_alone_are_asked_for(tmp_path, made):
+    assert run(tmp_path, "--kinds", "timed", "--faults", "^5%") == 0
+    assert made == [("timed", f"5--more-time-{number}") for number in (1, 2)]
+
+
 def test_a_part_has_the_same_share_of_each_fault(tmp_path, made, monkeypatch):
     whole = proof.compare_whole
 
     def stopped(*arguments):
-        if sum(kind == "whole" for kind, _ in made) == 12:
+        if sum(kind == "whole" for kind, _ in made) == 11:
             raise KeyboardInterrupt
         return whole(*arguments)
 

@@ -124,6 +124,17 @@ def test_provenance_tells_versions(tmp_path: Path) -> None:
     assert place.cpu == "Invented CPU, 2 cores"
 
 
+def test_foreign_provenance_is_named_and_the_results_are_read(tmp_path: Path) -> None:
+    file = write_provenance(write_asv(tmp_path, {"Kdv": fields("kdv")}))
+    file.write_text('{"version": 2}')
+
+    loaded = load_asv(tmp_path)
+
+    assert loaded.runs[0].measurements
+    (warning,) = loaded.warnings
+    assert file.as_posix() in warning
+
+
 def test_requirements_are_versions_where_there_is_no_provenance(tmp_path: Path) -> None:
     file = write_asv(tmp_path, {"Kdv": fields("kdv")})
     _edit(file, requirements={"torch": "2.13.0", "numpy": ""}, python="3.11")
