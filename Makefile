@@ -16,6 +16,7 @@ RESULTS := .asv/results
 DIST := dist
 EVERY ?= 1
 ONLY ?= symadj
+BENCH ?= .
 
 .DEFAULT_GOAL := help
 .PHONY: help install report benchmark site serve docs docs-serve examples test check format hooks coverage mutants smoke clean training compare compare-exact proof proof-short history merge-results changelog dist package
@@ -116,10 +117,10 @@ proof: $(VENV)/installed ## Plant faults, and see which of them a comparison fin
 proof-short: $(VENV)/installed ## Plant each exact fault once: a minute
 	$(BIN)/python -m benchmarks.compare.proof --short
 
-history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1.0..main or all since the last, in asv's environments
+history: $(VENV)/installed ## Measure commits that have no results yet, RANGE=v0.1.0..main or all since the last, in asv's environments; BENCH=suites.kdv for a part
 	$(BIN)/asv machine --yes
 	# A process for each figure: forked, since otherwise each imports torch anew, for hours.
-	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --launch-method forkserver --skip-existing-successful "$(RANGE)"
+	SYMADJ_BENCHMARK_SIZE=$(SIZE) $(BIN)/asv run --launch-method forkserver --skip-existing-successful --bench "$(BENCH)" "$(RANGE)"
 
 merge-results: $(VENV)/installed ## Bring other machines' results into ours, FROM="folder folder", for one site
 	$(BIN)/python -m benchmarks merge-results $(FROM) --into $(RESULTS)

@@ -31,13 +31,14 @@ from .ledger import Ledger, LedgerError, Verdict, open_ledger, read_ledger
 from .planting import (
     COUNTED_FAULTS,
     EXACT_FAULTS,
+    FAULTS,
     NO_FAULT,
     TIME_FAULTS,
     Fault,
     base_of,
     plant,
 )
-from .summary import TITLES, Plan, as_table, failures, num_missing
+from .summary import TITLES, Plan, as_planned, as_table, failures, num_missing
 
 FOLDER = Path(".asv") / "proof"
 SHORT_WORKS = "dopri5/64-64-64-64 batch 16"
@@ -64,12 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", default="", help="regular expression: only what it finds")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each whole comparison")
     parser.add_argument("--show", action="store_true", help="what there is; run nothing")
+    parser.add_argument(
+        "--verdicts", type=Path, nargs="+", help="show what these files hold; run nothing"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"(default: {FOLDER})")
     options = parser.parse_args(arguments)
     try:
         plan = _plan(options)
     except (ValueError, re.error) as error:
         parser.error(str(error))
+    if options.verdicts:
+        missing = [str(file) for file in options.verdicts if not file.is_file()]
+        if missing:
+            parser.error(f"--verdicts: no such file: {', '.join(missing)}")
+        ledgers = [read_ledger(file) for file in options.verdicts]
+        whole = Ledger(
+            [verdict for each in ledgers for verdict in each.verdicts],
+            [warning for each in ledgers for warning in each.warnings],
+        )
+        return _tell(as_planned(whole.verdicts), whole)
     with tempfile.TemporaryDirectory(prefix="compare-proof-") as scratch:
         folder = Path(scratch) if options.short else options.folder / _version(options)
         file = folder / "verdicts.jsonl"
@@ -103,8 +117,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         if wanted > 0 and kind in options.kinds and re.search(options.faults, fault.name)
     }
     if not chosen:
-        everything = (NO_FAULT, *EXACT_FAULTS, *COUNTED_FAULTS, *TIME_FAULTS)
-        names = "\n  ".join(fault.name for fault in everything)
+        names = "\n  ".join(fault.name for fault in FAULTS)
         raise ValueError(f"--faults {options.faults!r} finds none of:\n  {names}")
     return chosen
 

@@ -90,6 +90,8 @@ TIME_FAULTS = (
     Fault("3% more time, asleep", "more_sleep", 0.03, 0.8),
 )
 
+FAULTS = (NO_FAULT, *EXACT_FAULTS, *COUNTED_FAULTS, *TIME_FAULTS)
+
 
 def plant(fault: Fault, folder: Path) -> Path:
     """Write a copy of symadj with a fault into a folder, and make sure that the fault is met.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import NormalDist
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from .ledger import Verdict
-from .planting import NO_FAULT, Fault
+from .planting import FAULTS, NO_FAULT, Fault
 
 Plan = Mapping[tuple[str, Fault], int]
 """From the kind of comparison and the fault to how often it is planted."""
+
+CONFIDENCE = 0.95
 
 TITLES = {
     "exact": "exact metrics",
@@ -40,6 +41,13 @@ def as_table(plan: Plan, verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def as_planned(verdicts: Sequence[Verdict]) -> Plan:
+    """Return the plan that verdicts carry out, for those that come from elsewhere."""
+    faults = {fault.name: fault for fault in FAULTS}
+    places = [(each.kind, faults[each.fault]) for each in verdicts if each.fault in faults]
+    return collections.Counter(places)
+
+
 def num_missing(plan: Plan, verdicts: Sequence[Verdict]) -> int:
     """Return how many of the planned runs have no verdict."""
     return sum(
@@ -61,14 +69,31 @@ def failures(plan: Plan, verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"{fault.name}: found in {rate:.1%}, wanted {fault.wanted:.0%}"
 
 
-def wilson_interval(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a rate, by E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209."""
-    z = NormalDist().inv_cdf(0.975)
-    scale = 1 + z**2 / total
-    rate = count / total
-    middle = (rate + z**2 / (2 * total)) / scale
-    half = z * math.sqrt(rate * (1 - rate) / total + (z / (2 * total)) ** 2) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
+def exact_interval(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rate, by Clopper & Pearson, Biometrika 26 (1934) 404.
+
+    At each end, what was seen or farther off is seen in one case of forty.
+    """
+    tail = (1 - CONFIDENCE) / 2
+
+    def at_most(rate: float, most: int) -> float:
+        return sum(
+            math.comb(total, each) * rate**each * (1 - rate) ** (total - each)
+            for each in range(most + 1)
+        )
+
+    low = _falling_root(lambda rate: at_most(rate, count - 1) - (1 - tail)) if count else 0.0
+    high = _falling_root(lambda rate: at_most(rate, count) - tail) if count < total else 1.0
+    return low, high
+
+
+def _falling_root(function: Callable[[float], float]) -> float:
+    """Return where a function that falls from 0 to 1 is zero."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
 def _of(verdicts: Sequence[Verdict], kind: str, fault: Fault) -> list[Verdict]:
@@ -80,7 +105,7 @@ def _line(fault: Fault, kind: str, wanted: int, verdicts: Sequence[Verdict]) -> 
     if verdicts:
         worse = sum(each.exit_status == 1 for each in verdicts)
         no_verdict = sum(each.exit_status not in (0, 1) for each in verdicts)
-        low, high = wilson_interval(worse, len(verdicts))
+        low, high = exact_interval(worse, len(verdicts))
         by = collections.Counter(name for each in verdicts for name in set(each.worse))
         cells += [
             f"{worse} of {len(verdicts)}" + (f" (of {wanted})" if len(verdicts) < wanted else ""),

@@ -3,12 +3,13 @@
 import random
 
 import pytest
+from scipy.stats import binomtest
 
 from benchmarks.compare.proof import __main__ as proof
 from benchmarks.compare.proof.experiment import compare_whole
 from benchmarks.compare.proof.ledger import Verdict, open_ledger, read_ledger
 from benchmarks.compare.proof.planting import NO_FAULT, TIME_FAULTS
-from benchmarks.compare.proof.summary import as_table, failures, num_missing, wilson_interval
+from benchmarks.compare.proof.summary import as_table, exact_interval, failures, num_missing
 
 ARGUMENTS = ("--repeats", "2", "--comparisons", "2", "--no-change", "3")
 
@@ -163,10 +164,21 @@ def test_one_false_alarm_in_a_hundred_is_borne_and_two_are_not():
     assert list(failures(plan, [*verdicts[:99], verdict(run=100, exit_status=1)]))
 
 
-def test_wilson_interval_is_the_textbooks():
-    low, high = wilson_interval(10, 10)
-    assert (round(low, 4), high) == (0.7225, 1.0)
-    assert [round(each, 4) for each in wilson_interval(81, 263)] == [0.2553, 0.3662]
+def test_the_interval_is_scipys():
+    for count, total in ((0, 100), (1, 100), (10, 10), (81, 263)):
+        expected = binomtest(count, total).proportion_ci(method="exact")
+        assert exact_interval(count, total) == pytest.approx((expected.low, expected.high))
+
+
+def test_verdicts_from_elsewhere_are_shown_together(tmp_path, capsys):
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for file, status in zip(files, (1, 0), strict=True):
+        with open_ledger(file) as ledger:
+            ledger.add(verdict(TIME_FAULTS[0], exit_status=status))
+    assert proof.main(["--verdicts", *map(str, files)]) == 1
+    assert "| 3% more time | whole comparison | 1 of 2 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        proof.main(["--verdicts", str(tmp_path / "none")])
 
 
 def test_a_whole_comparison_that_cannot_be_made_is_no_verdict(tmp_path):
