@@ -139,7 +139,7 @@ def _load(results: list[Path] | None, files: list[Path] | None) -> Loaded:
         )
     commits = load_commits(Path(), [run.commit for run in loaded.runs])
     loaded = replace(loaded, commits=commits)
-    for shown in select(loaded.runs):
+    for shown in select(loaded.runs, commits):
         failed = [item for item in shown.run.measurements if item.failed]
         if failed:
             cases = plural(len(failed), "case")
@@ -159,7 +159,7 @@ def _picture(summary: Summary) -> str:
 
 
 def _first(loaded: Loaded) -> Summary:
-    return summarize(select(loaded.runs)[0].run)
+    return summarize(select(loaded.runs, loaded.commits)[0].run)
 
 
 if __name__ == "__main__":

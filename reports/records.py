@@ -185,10 +185,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Commit:
-    """What the repository knows of a commit: its subject, and the tags on it."""
+    """What the repository knows of a commit: its subject, the tags on it, and its place.
+
+    The place is larger than that of every commit that it is made upon.
+    """
 
     subject: str
     tags: tuple[str, ...] = ()
+    place: int = 0
 
 
 @dataclass(frozen=True)

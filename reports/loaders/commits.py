@@ -1,4 +1,4 @@
-"""Subjects and tags of commits, asked of git. Without git, or a repository, nothing is known."""
+"""Subjects, tags and order of commits, asked of git; without it, nothing is known of them."""
 
 import re
 import subprocess
@@ -24,18 +24,29 @@ def load_commits(repository: Path, hashes: Iterable[str]) -> dict[str, Commit]:
     wanted = sorted({name for name in hashes if _HASH.fullmatch(name)})
     if not wanted:
         return {}
-    command = ["git", "-C", str(repository), "log", "--no-walk=unsorted", "--ignore-missing"]
-    command += ["--decorate=short", "--decorate-refs=refs/tags", f"--format={_FORMAT}", "--stdin"]
-    try:
-        done = subprocess.run(
-            command, input="\n".join(wanted), capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
-        return {}
+    tell = ["log", "--no-walk=unsorted", "--ignore-missing", "--decorate=short"]
+    tell += ["--decorate-refs=refs/tags", f"--format={_FORMAT}", "--stdin"]
+    walk = ["rev-list", "--date-order", "--reverse", "--ignore-missing", "--stdin"]
+    told, walked = (_lines(repository, arguments, wanted) for arguments in (tell, walk))
+    places = {name: place for place, name in enumerate(walked, start=1)}
     found = {}
-    for line in done.stdout.splitlines():
+    for line in told:
         name, tags, subject = line.split("\x1f", 2)
         names = [tag.removeprefix("tag: ") for tag in tags.split(", ") if tag]
         if name in wanted:
-            found[name] = Commit(subject, tuple(sorted(names)))
+            found[name] = Commit(subject, tuple(sorted(names)), places.get(name, 0))
     return found
+
+
+def _lines(repository: Path, arguments: list[str], names: list[str]) -> list[str]:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(repository), *arguments],
+            input="\n".join(names),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
+        return []
+    return done.stdout.splitlines()

@@ -31,7 +31,7 @@ _PAGES = (
 
 def render_site(loaded: Loaded) -> dict[str, str]:
     """Pages, figures and data of every run shown, by file name."""
-    all_shown = select(loaded.runs)
+    all_shown = select(loaded.runs, loaded.commits)
     places = tuple(zip(all_shown, _folders(all_shown), strict=True))
     methods = {m.case.method for shown in all_shown for m in shown.run.measurements}
     methods |= {curve.method for t in loaded.trainings for curve in t.curves}

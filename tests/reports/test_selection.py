@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from reports.loaders import load
+from reports.records import Commit
 from reports.selection import select
 from tests.reports.invented import DATE, case, fields, write_asv, write_pytest_benchmark
 
@@ -20,6 +21,18 @@ def test_the_newest_commit_of_each_machine(tmp_path: Path) -> None:
     assert one.run.commit == "0" * 40
     assert [run.commit[0] for run in one.others] == ["a", "f"]
     assert (two.run.environment.machine, two.run.commit[0]) == ("two", "b")
+
+
+def test_git_orders_commits_of_the_same_second_and_of_clocks_that_differ(tmp_path: Path) -> None:
+    """As in a series that was rebased."""
+    dates = {"c": DATE, "a": DATE, "b": DATE - 9, "f": DATE + 1}
+    for name, date in dates.items():
+        write_asv(tmp_path, KDV, commit=name * 40, date=date)
+    commits = {name * 40: Commit("x", place=place) for place, name in enumerate("cab", start=1)}
+
+    (shown,) = select(load([tmp_path], []).runs, commits)
+
+    assert [run.commit[0] for run in (shown.run, *shown.others)] == ["f", "b", "a", "c"]
 
 
 def test_a_later_part_does_not_take_the_place_of_the_whole(tmp_path: Path) -> None:
