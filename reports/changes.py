@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.formats import format_bytes
 from reports.records import Case, Commit, Measurement, Run
 from reports.tolerances import read_thresholds
 
@@ -30,6 +31,12 @@ _LEAST_ERROR_RATIO = 1.5
 _FIRST = ("wall_ratio", "relative_gradient_error")
 JUDGED = (*_FIRST, "peak_gpu_bytes", *_THRESHOLDS)
 _BOUNDS = {"wall_ratio": ("wall_ratio_low", "wall_ratio_high")}
+
+
+def bytes_margin() -> str:
+    """Return by how much a peak may move without being told, in words."""
+    numbers = _THRESHOLDS["peak_cpu_bytes"].numbers
+    return f"{100 * numbers['relative']:g} % and {format_bytes(numbers['absolute'])}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from reports.changes import JUDGED, Track, tracks
+from reports.changes import JUDGED, Track, bytes_margin, tracks
 from reports.drawings import history_figure
 from reports.drawings.notes import comparison_key, configuration_text, slug
 from reports.formats import format_change, meter
@@ -37,6 +37,7 @@ def history_pages(site: Site) -> None:
         "history.html",
         "history.html",
         anchors=_anchors(site),
+        bytes_margin=bytes_margin(),
         runs=site.runs[-_MOST_COMMITS:][::-1],
         num_older=max(len(site.runs) - _MOST_COMMITS, 0),
         num_series=sum(map(len, by_problem.values())),
