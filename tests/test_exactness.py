@@ -103,7 +103,7 @@ def initial_value_problem(problem):
 
 
 # The same examples each time: in single precision a step may be so long that rounding grows beyond
-# any limit that is of use to the others (one of some ten thousand, where h = 3: 2.4e-4).
+# any limit that is of use to the others (found, where h = 3: 2.4e-4).
 @settings(deadline=None, max_examples=500, derandomize=True)
 @given(problems())
 def test_the_gradient_is_that_of_backpropagation_over_the_same_steps(problem):
