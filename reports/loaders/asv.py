@@ -229,7 +229,8 @@ def _provenance(file: Path, warnings: list[str]) -> Mapping[str, object]:
     except UnreadableFileError as error:
         warnings.append(str(error))
         return {}
-    if provenance.get("schema") != _PROVENANCE_SCHEMA:
+    is_complete = isinstance(provenance.get("packages"), dict)
+    if not is_complete or provenance.get("schema") != _PROVENANCE_SCHEMA:
         warnings.append(
             f"{file.as_posix()}: no conditions of a run, of schema {_PROVENANCE_SCHEMA}; "
             "the results that it belongs to are read all the same"

@@ -124,9 +124,10 @@ def test_provenance_tells_versions(tmp_path: Path) -> None:
     assert place.cpu == "Invented CPU, 2 cores"
 
 
-def test_foreign_provenance_is_named_and_the_results_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"version": 2}', '{"schema": 1}'])
+def test_foreign_provenance_is_named_and_the_results_are_read(tmp_path: Path, text: str) -> None:
     file = write_provenance(write_asv(tmp_path, {"Kdv": fields("kdv")}))
-    file.write_text('{"version": 2}')
+    file.write_text(text)
 
     loaded = load_asv(tmp_path)
 
