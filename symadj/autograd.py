@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from symadj.adjoint.activations import Activations
+from symadj.adjoint.chained import Chain, chained_sweep
 from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.stored import StoredStates
 from symadj.adjoint.sweep import adjoint_sweep
@@ -35,6 +36,8 @@ class Record:
         States kept in a store of their own.
     activations : Activations or None
         Graphs of the evaluations, where they are kept.
+    chain : Chain or None
+        What compiled steps have kept.
     graphs : int
         How many stages have their graph alive at once, where stages are made again.
     stats : Stats
@@ -59,6 +62,7 @@ class Record:
     per_step: int
     stored: StoredStates | None
     activations: Activations | None
+    chain: Chain | None
     graphs: int
     stats: Stats
     num_params: int
@@ -329,24 +333,40 @@ def _sweep(
         walk = Walk(record.ivp, record.steps, y0, replayer)
         if record.stored is not None:
             kept = stack.enter_context(closing(record.stored.rewind(walk, y0.detach())))
-        gradients = adjoint_sweep(
-            record.ivp,
-            record.steps,
-            kept,
-            y0,
-            y_end,
-            cotangents.contiguous(),
-            record.leaves(params),
-            record.stats,
-            activations=record.activations,
-            keeps_activations=torch._C._autograd._get_current_graph_task_keep_graph(),
-            graphs=record.graphs,
-            num_required=record.num_required,
-            is_complete=record.is_complete,
-            knots=knots if wants_knots else None,
-            output_slopes=output_slopes,
-            replayer=replayer,
-        )
+        keeps = torch._C._autograd._get_current_graph_task_keep_graph()
+        common = (record.leaves(params), record.stats)
+        if record.chain is not None and not is_batch(cotangents):
+            gradients = chained_sweep(
+                record.ivp,
+                record.steps,
+                record.chain,
+                kept,
+                y0,
+                y_end,
+                cotangents.contiguous(),
+                *common,
+                keeps=keeps,
+                num_required=record.num_required,
+                is_complete=record.is_complete,
+            )
+        else:
+            gradients = adjoint_sweep(
+                record.ivp,
+                record.steps,
+                kept,
+                y0,
+                y_end,
+                cotangents.contiguous(),
+                *common,
+                activations=record.activations,
+                keeps_activations=keeps,
+                graphs=record.graphs,
+                num_required=record.num_required,
+                is_complete=record.is_complete,
+                knots=knots if wants_knots else None,
+                output_slopes=output_slopes,
+                replayer=replayer,
+            )
     record.check_candidates(gradients.params)
     record.stats.num_replayed_steps = walk.num_steps
     if record.stored is not None:

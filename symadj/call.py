@@ -22,6 +22,7 @@ from symadj.forward.agreement import Agreement
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Recorder
 from symadj.forward.controller import ErrorControl
+from symadj.forward.differentiable import DifferentiableSteps
 from symadj.forward.field import Field
 from symadj.forward.progress import progress_bar
 from symadj.forward.solve import Integration, Solved, integrate
@@ -170,8 +171,11 @@ class Call:
         schedule = Schedule.of(
             self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
         )
+        links: DifferentiableSteps | None = None
         if schedule.keeps_graphs and options["compile"]:
             schedule = replace(schedule, keeps_graphs=False, keeps_stages=True)
+            if tracked and not (wants_time or is_dense):
+                links = DifferentiableSteps.of(ivp)
         budget: Budget | None = None
         if self.budget_bytes is not None and options["compile"]:
             raise InvalidInputError(
@@ -203,6 +207,7 @@ class Call:
             is_wanted=tracked,
             is_dense=is_dense,
             want_time=reading.knots.requires_grad,
+            links=links,
         )
         solved, stats, keeping = attempt.until_complete(make_keeping)
         if keeping.stored is not None and keeping.stored.failure is not None:
@@ -306,9 +311,13 @@ class Attempt:
             stack.callback(setattr, ivp.field, "before", None)
             if self.reading.options["progress"]:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
+            if keeping.links is not None and ivp.compiled is not None:
+                ivp.compiled.keeping = keeping.links
+                stack.callback(setattr, ivp.compiled, "keeping", None)
             graphs: GraphLog | None = None
-            if keeping.activations is not None:
+            if keeping.activations is not None or keeping.links is not None:
                 stack.enter_context(refusing_sharded(GRAPHS_ARE_KEPT))
+            if keeping.activations is not None:
                 graphs = ivp.field.maker = keeping.activations.log
                 stack.callback(setattr, ivp.field, "maker", None)
             if not ivp.tableau.is_explicit:

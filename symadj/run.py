@@ -83,6 +83,7 @@ class Run:
             per_step=keeping.snapshots.per_step,
             stored=keeping.stored,
             activations=None if keeping.activations is None else keeping.activations.handed_over(),
+            chain=None if keeping.chain is None else keeping.chain.handed_over(),
             graphs=keeping.schedule.graphs,
             stats=self.stats,
             num_params=len(self.sources.given),

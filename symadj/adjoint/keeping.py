@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from symadj.adjoint.activations import Activations, GraphLog
+from symadj.adjoint.chained import Chain
 from symadj.adjoint.costs import Costs
 from symadj.adjoint.evaluation import Evaluation
 from symadj.adjoint.plan import Plan
@@ -14,6 +15,7 @@ from symadj.adjoint.schedule import Schedule
 from symadj.adjoint.snapshots import Snapshots
 from symadj.adjoint.stored import StoredStates
 from symadj.forward.controller import FixedGrid
+from symadj.forward.differentiable import DifferentiableSteps
 from symadj.forward.solve import Integration, Solved
 from symadj.forward.trajectory import KeepStep, Stats, Step
 
@@ -50,6 +52,8 @@ class Keeping:
         Whether there may be several.
     want_time : bool
         Whether gradients with respect to the times of the steps may be wanted.
+    links : DifferentiableSteps or None
+        Compiled steps that keep what their transposes need.
 
     Attributes
     ----------
@@ -61,6 +65,8 @@ class Keeping:
         What is kept in a store.
     activations : Activations or None
         The graphs of evaluations, where they are kept.
+    chain : Chain or None
+        What compiled steps have kept.
     want_stages : bool
         Whether stage states are to be offered.
     """
@@ -75,11 +81,13 @@ class Keeping:
         is_wanted: bool,
         is_dense: bool = False,
         want_time: bool = False,
+        links: DifferentiableSteps | None = None,
     ) -> None:
         self.schedule, self._budget, self._is_wanted = schedule, budget, is_wanted
         self._uses_end_slope = ivp.interpolant.uses_end_slope
         self.want_stages = is_wanted and schedule.keeps_stages
         self.activations: Activations | None = None
+        self.links, self.chain = links, Chain() if is_wanted and links is not None else None
         per_step = 1
         if self.want_stages or budget is not None:
             # Of an explicit method the first stage state is the state itself.
@@ -97,7 +105,7 @@ class Keeping:
             schedule = self._planned.schedule
         elif is_wanted and schedule.is_stored:
             self.stored = StoredStates(schedule, per_step, like, num_steps)
-        if is_wanted and schedule.keeps_graphs:
+        if is_wanted and schedule.keeps_graphs and links is None:
             log = GraphLog(want_time=want_time)
             self.activations = Activations(ivp.tableau.num_evaluations, log, is_shared=is_dense)
 
@@ -109,6 +117,13 @@ class Keeping:
     def _keep(
         self, step: Step, stage_states: Sequence[Tensor], evaluations: Sequence[Evaluation]
     ) -> None:
+        if self.chain is not None and self.links is not None:
+            kept = self.links.take()
+            if kept is None:  # there are no such graphs, as the first step has shown
+                self.chain = None
+            else:
+                self.chain.keep(kept)
+                self.snapshots.per_step, stage_states = 1, stage_states[:1]
         (self.stored or self.snapshots).keep(step, stage_states)
         given_up = self._planned is not None and not self._planned.schedule.keeps_graphs
         if self.activations is not None and given_up:

@@ -201,7 +201,7 @@ class Pullback:
         inputs = (*times, *leaves, *self._params)
         pulled = vjp(outputs, cotangents, inputs, keeps_graph=self._keeps_graphs)
         first, last = len(times), len(times) + len(leaves)
-        self._accumulate(pulled[last:])
+        self.accumulate(pulled[last:])
         time = pulled[0] if self._want_time else None
         return Pulled(_joined(pulled[first:last], leaves), time, flat)
 
@@ -231,7 +231,7 @@ class Pullback:
         self.num_evaluations += num_stages
         self.num_calls += num_stages
 
-    def _accumulate(self, gradients: Sequence[Tensor | None]) -> None:
+    def accumulate(self, gradients: Sequence[Tensor | None]) -> None:
         """Add gradients, one for each parameter, to the totals."""
         if self._adds_all and NoneType not in map(type, gradients):
             torch._foreach_add_(self.param_gradients, gradients)  # type: ignore[arg-type]

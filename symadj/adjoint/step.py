@@ -23,6 +23,8 @@ from symadj.adjoint.evaluation import Evaluation
 from symadj.adjoint.pullback import Pullback, Pulled
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.products import product
+from symadj.forward.solve import Integration
+from symadj.forward.trajectory import Step
 from symadj.forward.weights import Weights
 from symadj.tableaus import ButcherTableau
 
@@ -51,6 +53,15 @@ class OutputCotangents:
     def of_slope(self, i: int) -> Tensor:
         """Return what they contribute to the cotangent of slope ``i`` (-1: the end slope)."""
         return product(self._transposed, self._each[i])
+
+
+def output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:
+    """Return the cotangents of the outputs inside a step, None where there are none."""
+    thetas = step.interior_thetas
+    if not thetas:
+        return None
+    weights = ivp.interpolant.weights(thetas, step.stretch.h, cotangents)
+    return OutputCotangents(cotangents[step.interior_outputs], weights)
 
 
 class StageStates(Protocol):

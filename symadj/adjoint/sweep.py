@@ -14,13 +14,13 @@ from symadj.adjoint.implicit import AdjointSlopes, implicit_adjoint_step
 from symadj.adjoint.pullback import Pullback
 from symadj.adjoint.replay import Replay
 from symadj.adjoint.snapshots import KeptStates
-from symadj.adjoint.step import OutputCotangents, Stages, StepAdjoint, adjoint_step
+from symadj.adjoint.step import Stages, StepAdjoint, adjoint_step, output_cotangents
 from symadj.adjoint.times import TimeGradient, output_time_gradient
 from symadj.adjoint.timetable import Timetable
 from symadj.forward.carried import Replayer
 from symadj.forward.implicit import solve_stages
 from symadj.forward.solve import Integration
-from symadj.forward.trajectory import Stats, Step, StepGrid, anchors
+from symadj.forward.trajectory import Stats, StepGrid, anchors
 from symadj.forward.transforms import is_batch
 from symadj.forward.weights import Weights
 
@@ -130,7 +130,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
     y_next, next_shares = y_end, False
     del y_end  # the last step's alone
-    inside = _output_cotangents(ivp, steps[-1], cotangents) if steps else None
+    inside = output_cotangents(ivp, steps[-1], cotangents) if steps else None
     first_crossed, replays = len(steps), False
     # Between the steps of a run nobody looks, and nothing is brought back.
     has_runs = compiled is not None and replayer is None and not ivp.observer.calls
@@ -143,7 +143,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
                 adjoint_state, first_crossed, y_next = crossed
                 inside, next_shares = None, steps[first_crossed].shares_first_slope
                 if first_crossed:
-                    inside = _output_cotangents(ivp, steps[first_crossed - 1], cotangents)
+                    inside = output_cotangents(ivp, steps[first_crossed - 1], cotangents)
                 continue
         step, h = steps[index], steps[index].stretch.h
         y, *others = kept.of_step(index)
@@ -156,7 +156,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         ivp.observer.tell("step_adjoint", step.stretch.t0, y, h)
         pullback.looks = True
         pullback.look_at(reversed(evaluations.values()))
-        before = _output_cotangents(ivp, steps[index - 1], cotangents) if index else None
+        before = output_cotangents(ivp, steps[index - 1], cotangents) if index else None
         pulls_end = inside is not None and ivp.interpolant.uses_end_slope and not next_shares
         if replayer is not None and not has_graphs:
             made = 0
@@ -276,11 +276,3 @@ class _Gatherers:
 
     def _rows(self) -> Tensor:
         return self._like.new_empty(self._weights.num_stages, self._like.numel())
-
-
-def _output_cotangents(ivp: Integration, step: Step, cotangents: Tensor) -> OutputCotangents | None:
-    thetas = step.interior_thetas
-    if not thetas:
-        return None
-    weights = ivp.interpolant.weights(thetas, step.stretch.h, cotangents)
-    return OutputCotangents(cotangents[step.interior_outputs], weights)

@@ -5,7 +5,7 @@ import math
 import warnings
 from array import array
 from collections.abc import Callable, Container, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +43,15 @@ class Taken(NamedTuple):
     ratio: float
 
 
+class KeepingSteps(Protocol):
+    """Takes steps that keep what their transposes need."""
+
+    is_on: bool
+
+    def attempt(self, slopes: SlopeList, y: Tensor, stretch: Stretch) -> Taken | None:
+        """Do as `CompiledSteps.attempt`."""
+
+
 class CompiledSteps:
     """The steps of one solve, as graphs.
 
@@ -57,6 +66,11 @@ class CompiledSteps:
     graphs : Graphs
     is_alone : bool
         Whether no code of the caller's but ``f`` is run between the steps.
+
+    Attributes
+    ----------
+    keeping : KeepingSteps or None
+        What takes the steps in this one's place, as long as it is on.
     """
 
     def __init__(
@@ -82,10 +96,11 @@ class CompiledSteps:
             self._outer_norm = None if control.agreement is None else control.norm
             self._norm = control.norm if control.agreement is None else _itself
             self._tolerances = (_tolerance(control.rtol), _tolerance(control.atol))
-        self._is_alone = is_alone
+        self.is_alone = is_alone
         self._shortcuts: dict[Any, Shortcut] = {}
         self._lean: list[Shortcut] = []
         self._gave_up = False
+        self.keeping: KeepingSteps | None = None
 
     @staticmethod
     def of(
@@ -177,6 +192,10 @@ class CompiledSteps:
         y : Tensor, shape (n,)
         stretch : Stretch
         """
+        if self.keeping is not None and self.keeping.is_on:
+            taken = self.keeping.attempt(slopes, y, stretch)
+            if taken is not None:
+                return taken
         first = None if self.makes_first else slopes.k[0]
         result = self._step(y, stretch, first, estimates=self._norm is not None)
         if result is None:
@@ -185,9 +204,18 @@ class CompiledSteps:
         s = len(self.method.rows)
         first_made = 0 if self.makes_first else 1
         slopes.k[first_made : first_made + len(made) - (s - 1)] = made[s - 1 :]
-        if ratio is not None and self._outer_norm is not None:
-            ratio = self._outer_norm(ratio)
-        return Taken([y, *made[: s - 1]], y1, 0.0 if ratio is None else abs(float(ratio)))
+        return Taken([y, *made[: s - 1]], y1, self.ratio_of(ratio))
+
+    def ratio_of(self, norm: Tensor | None) -> float:
+        """Return the norm of the error of which a graph returns a part; 0 without one."""
+        if norm is None:
+            return 0.0
+        return abs(float(norm if self._outer_norm is None else self._outer_norm(norm)))
+
+    @property
+    def fixed(self) -> tuple[Tensor, Tensor, Norm | None]:
+        """What a step's graph is given beside ``f``: tolerances, and a norm where it has one."""
+        return (*self._tolerances, self._norm)
 
     def retake(self, y: Tensor, stretch: Stretch) -> Taken | None:
         """Take a step again from the state at its start; None if there is no graph for it."""
@@ -231,6 +259,8 @@ class CompiledSteps:
             Returns the end state, the ratio, the stage states wanted and, under error control, the
             end slope. None if no step was taken before, or there is no such thing.
         """
+        if self.keeping is not None and self.keeping.is_on:
+            return None
         estimates, s = self._norm is not None, len(self.method.rows)
         dtype = self._time_dtype or y.dtype.to_real()
         is_known = dtype in CODES and y.device.type == "cpu" and self._outer_norm is None
@@ -289,7 +319,7 @@ class CompiledSteps:
         if shortcut is not None:
             return shortcut(changing)
         form = (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
-        if not self.are_on or _is_watched() or form in self.graphs.too_large:
+        if not self.are_on or is_watched() or form in self.graphs.too_large:
             return None
         graphs = self.graphs
         graphs.allow(most_leaves, most_bytes)
@@ -315,7 +345,7 @@ class CompiledSteps:
         called = graphs.take_called()
         if called is None:
             return result
-        shortcut = Shortcut.of(called, changing, result) if self._is_alone else None
+        shortcut = Shortcut.of(called, changing, result) if self.is_alone else None
         if shortcut is None:
             called.give_back()
         else:
@@ -337,7 +367,7 @@ class CompiledSteps:
         Shortcut or None
             None if its guards were not checked yet, or every operation is to be seen.
         """
-        shortcut = None if _is_watched() else self._shortcuts.get(key)
+        shortcut = None if is_watched() else self._shortcuts.get(key)
         if shortcut is None:
             return None
         self._lean.append(shortcut.lean(wanted, in_workspace))
@@ -351,7 +381,7 @@ class CompiledSteps:
         self._lean.clear()
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Whether every operation is to be seen: by a transform, or a `TorchDispatchMode`."""
     return is_transformed() or torch._C._len_torch_dispatch_stack() > 0
 

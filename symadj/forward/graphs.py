@@ -152,6 +152,7 @@ class Graphs:
 
     Attributes
     ----------
+    backend : str
     failure : str or None
         Why ``f`` is not compiled: it is said once.
     num_graphs : int
@@ -165,7 +166,7 @@ class Graphs:
     """
 
     def __init__(self, backend: str) -> None:
-        self._backend = backend
+        self.backend = backend
         self._functions: dict[Any, Traced] = {}
         self.failure: str | None = None
         self.num_graphs = 0
@@ -197,10 +198,10 @@ class Graphs:
             raise TooLargeError
         self.num_graphs += 1
         inner: Inner | None = None
-        if self._backend == "inductor":
+        if self.backend == "inductor":
             graph, inner = compile_by_inductor(traced, inputs)
         else:
-            graph = torch._dynamo.lookup_backend(self._backend)(traced, inputs)
+            graph = torch._dynamo.lookup_backend(self.backend)(traced, inputs)
 
         def call(*given: Any) -> Any:
             called = None if inner is None else inner.call(given)

@@ -111,6 +111,18 @@ class Inner:
         self._idle[tape.fresh].append(tape)
 
 
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return what the compiler takes operations apart into, small matrix products among them."""
+    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
+
+    return {
+        **select_decomp_table(),
+        torch.ops.aten.mm.default: small_mm,
+        torch.ops.aten.addmm.default: small_addmm,
+        torch.ops.aten.tanh.default: tanh,
+    }
+
+
 def compile_by_inductor(
     graph: torch.fx.GraphModule, inputs: list[Any]
 ) -> tuple[Callable[..., Any], Inner | None]:
@@ -124,7 +136,6 @@ def compile_by_inductor(
     # Imported here, as torch does itself: the compiler takes seconds that nobody else should pay.
     from torch._functorch.compile_utils import fx_graph_cse  # noqa: PLC0415
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner  # noqa: PLC0415
-    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
 
     made = []
 
@@ -134,12 +145,7 @@ def compile_by_inductor(
         made.append(compile_fx_inner(inner, *args, **kwargs))
         return made[-1]
 
-    table = {
-        **select_decomp_table(),
-        torch.ops.aten.mm.default: small_mm,
-        torch.ops.aten.addmm.default: small_addmm,
-        torch.ops.aten.tanh.default: tanh,
-    }
+    table = decompositions()
     # A graph out of the cache would not show its function. With decompositions none is there.
     with torch._functorch.config.patch(enable_autograd_cache=False):
         # Sizes and strides are those that the guards saw: to compare them takes as long as a sum.
