@@ -122,7 +122,7 @@ def test_more_than_one_backward_pass():
     loss = solve(field, y0).ys.sin().sum()
     first = torch.autograd.grad(loss, y0, retain_graph=True)
     again = torch.autograd.grad(loss, y0, create_graph=True)
-    (second,) = torch.autograd.grad(again[0].square().sum(), y0)
+    (second,) = torch.autograd.grad(again[0].square().sum(), y0, retain_graph=True)
     last = torch.autograd.grad(loss, y0)
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[0], last[0])
