@@ -26,7 +26,7 @@ from ..launcher import HARNESS, Launcher
 from ..measurement import launchers_of
 from ..sides import digest
 from ..work import WORKS, Work, select
-from .experiment import compare_some, compare_whole, contestants
+from .experiment import KilledError, compare_some, compare_whole, contestants
 from .ledger import Ledger, LedgerError, Verdict, open_ledger, read_ledger
 from .planting import (
     COUNTED_FAULTS,
@@ -155,7 +155,11 @@ def _run(plan: Plan, ledger: Ledger, bench: Bench) -> None:
             for fault, run in missing:
                 print(f"{kind}: {fault.name}, run {run}", file=sys.stderr, flush=True)
                 start = time.monotonic()
-                status, worse = compare(fault, run)
+                try:
+                    status, worse = compare(fault, run)
+                except KilledError as error:
+                    print(f"{error}: the same command makes this run again", file=sys.stderr)
+                    continue
                 took = round(time.monotonic() - start, 1)
                 load = round(os.getloadavg()[0], 1)
                 ledger.add(Verdict(kind, fault.name, run, status, worse, took, load))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,10 @@ from ..measurement import measure
 from ..sides import DEFAULT_METHOD
 from ..verdicts import Row, Status, exit_status, judge
 from ..work import Work
+
+
+class KilledError(RuntimeError):
+    """A comparison that somebody ended: it has no verdict, and is to be made again."""
 
 
 def contestants(base: Path, head: Path) -> Contestants:
@@ -87,6 +92,11 @@ def compare_whole(
         The command's exit status.
     list of str
         What its table calls worse: metrics, as "seconds".
+
+    Raises
+    ------
+    KilledError
+        If it was ended by a signal.
     """
     command = [sys.executable, "-m", "benchmarks", "compare", str(base), str(head)]
     done = subprocess.run(
@@ -96,6 +106,8 @@ def compare_whole(
         check=False,
         pass_fds=(lock,),
     )
+    if done.returncode < 0:
+        raise KilledError(f"ended by {signal.Signals(-done.returncode).name}")
     return done.returncode, _worse_in(folder)
 
 

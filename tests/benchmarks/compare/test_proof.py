@@ -1,12 +1,14 @@
 """The proof's own bookkeeping: nothing is lost, nothing counts twice, a part is called one."""
 
 import random
+import subprocess
 
 import pytest
 from scipy.stats import binomtest
 
 from benchmarks.compare.proof import __main__ as proof
-from benchmarks.compare.proof.experiment import compare_whole
+from benchmarks.compare.proof import experiment
+from benchmarks.compare.proof.experiment import KilledError, compare_whole
 from benchmarks.compare.proof.ledger import Verdict, open_ledger, read_ledger
 from benchmarks.compare.proof.planting import NO_FAULT, TIME_FAULTS
 from benchmarks.compare.proof.summary import as_table, exact_interval, failures, num_missing
@@ -64,6 +66,28 @@ def test_a_proof_that_was_stopped_goes_on_and_makes_each_run_once(
     assert len(made) == 29
     assert run(tmp_path) == 0  # nothing is left to be done
     assert len(made) == 29
+
+
+def test_a_comparison_that_somebody_ended_is_made_again(tmp_path, made, monkeypatch, capsys):
+    whole = proof.compare_whole
+
+    def ended(*_):
+        raise KilledError("ended by SIGTERM")
+
+    monkeypatch.setattr(proof, "compare_whole", ended)
+    assert run(tmp_path, "--kinds", "whole", "--faults", "^5%") == 2
+    assert "ended by SIGTERM" in capsys.readouterr().err
+    assert not made
+    monkeypatch.setattr(proof, "compare_whole", whole)
+    assert run(tmp_path, "--kinds", "whole", "--faults", "^5%") == 0
+    assert len(made) == 2
+
+
+def test_the_signal_that_ended_a_comparison_is_named(tmp_path, monkeypatch):
+    ended = subprocess.CompletedProcess([], returncode=-15)
+    monkeypatch.setattr(experiment.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(KilledError, match="SIGTERM"):
+        compare_whole(tmp_path, tmp_path, tmp_path, 1.0, 0)
 
 
 def test_what_was_not_found_is_status_1_and_what_there_is_can_be_shown(
