@@ -251,3 +251,41 @@ def test_by_the_compiler_itself():
     theirs, _ = gradients(field, y0, backend="eager", rtol=1e-6, atol=1e-6)
     assert solution.stats.nfe_backward == 1
     assert gradient_error(ours, theirs) < 1e-12
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_second_solve_compiles_nothing(backend, monkeypatch):
+    field, y0 = Network(), start(4, 3)
+    compiled = []
+    compile_pair = differentiable.compile_pair
+    monkeypatch.setattr(
+        differentiable,
+        "compile_pair",
+        lambda *args, **kwargs: (compiled.append(1), compile_pair(*args, **kwargs))[1],
+    )
+    first, _ = gradients(field, y0, backend=backend)
+    num_compiled = len(compiled)
+    assert num_compiled > 0
+    for _ in range(2):
+        again, _ = gradients(field, y0, backend=backend)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len(compiled) == num_compiled
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_autocast_is_in_force_in_both_passes(is_on):
+    field = Network(dtype=torch.float32)
+    y0 = torch.randn(4, 3, requires_grad=True)
+    found = []
+    for checkpoints in ("activations", "stages"):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on):
+            ours, _ = gradients(
+                field,
+                y0,
+                t=T.float(),
+                checkpoints=checkpoints,
+                method="rk4",
+                options={"step_size": 0.1},
+            )
+        found.append(ours)
+    assert gradient_error(*found) < (2e-2 if is_on else 1e-5)
