@@ -106,7 +106,7 @@ def _line(fault: Fault, kind: str, wanted: int, verdicts: Sequence[Verdict]) -> 
         worse = sum(each.exit_status == 1 for each in verdicts)
         no_verdict = sum(each.exit_status not in (0, 1) for each in verdicts)
         low, high = exact_interval(worse, len(verdicts))
-        by = collections.Counter(name for each in verdicts for name in set(each.worse))
+        by = collections.Counter(name for each in verdicts for name in sorted(set(each.worse)))
         cells += [
             f"{worse} of {len(verdicts)}" + (f" (of {wanted})" if len(verdicts) < wanted else ""),
             f"{low:.0%} to {high:.0%}",
