@@ -66,7 +66,7 @@ def test_a_first_look_alone_fails_nobody():
 
 
 def test_a_drift_of_the_machine_favours_nobody():
-    """Of 2 % from block to block: the block before is as much quicker as the one after is slower."""
+    """Of 2 % a block: the one before is as much quicker as the one after is slower."""
     drift = [(1.0 + 0.02 * place,) * 2 + (0.0,) for place in range(len(ORDER))]
     timing = evaluate([Round(launch, tuple(drift)) for launch in range(50)])
     assert timing.ratio.estimate == pytest.approx(1.0, abs=0.001)
