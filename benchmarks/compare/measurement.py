@@ -14,7 +14,7 @@ from .contestants import Contestants, Launchers, say
 from .instructions import CountingLauncher, is_available
 from .journal import Journal
 from .launcher import Launcher, Worker, WorkerError
-from .seconds import time_by_turns
+from .seconds import clock_by_turns
 from .verdicts import SECONDS
 from .work import Work
 
@@ -58,7 +58,7 @@ def measure(
         with _beside(
             counters, lambda given: _count(contestants, counted, journal, given, deadline)
         ):
-            time_by_turns(contestants, timed, journal, launchers, thresholds[SECONDS], deadline)
+            clock_by_turns(contestants, timed, journal, launchers, thresholds[SECONDS], deadline)
 
 
 @contextmanager

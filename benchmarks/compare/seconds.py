@@ -28,7 +28,7 @@ SHARE_OF_FIRST = 0.6
 """Of the time, what first measurements may take: a repetition, where it is needed, comes after."""
 
 
-def time_by_turns(
+def clock_by_turns(
     contestants: Contestants,
     works: Sequence[Work],
     journal: Journal,

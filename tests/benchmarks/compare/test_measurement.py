@@ -39,7 +39,7 @@ def counter(monkeypatch):
     monkeypatch.setattr(measurement, "_measure_exact", lambda *_: None)
     monkeypatch.setattr(measurement, "_runs", lambda *_: True)
     monkeypatch.setattr(measurement, "is_available", lambda: True)
-    monkeypatch.setattr(measurement, "time_by_turns", lambda *_: None)
+    monkeypatch.setattr(measurement, "clock_by_turns", lambda *_: None)
     monkeypatch.setattr(measurement, "count_instructions", lambda *_: None)
     return counter
 
@@ -58,7 +58,7 @@ def test_instructions_are_counted_beside_the_seconds_and_both_end_in_time(counte
         return run
 
     monkeypatch.setattr(measurement, "count_instructions", part("count", "clock"))
-    monkeypatch.setattr(measurement, "time_by_turns", part("clock", "count"))
+    monkeypatch.setattr(measurement, "clock_by_turns", part("clock", "count"))
     measure(None, WORKS, None, LIMITS, 300.0, {})
     assert left == {"count": pytest.approx(300, abs=2), "clock": pytest.approx(300, abs=2)}
     assert counter.is_closed
@@ -68,7 +68,7 @@ def test_who_counts_is_ended_when_the_clock_fails(counter, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(measurement, "time_by_turns", interrupted)
+    monkeypatch.setattr(measurement, "clock_by_turns", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure(None, WORKS, None, LIMITS, 300.0, {})
     assert counter.is_closed

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.compare import seconds
 from benchmarks.compare.launcher import WorkerError
 from benchmarks.compare.ratios import evaluate
-from benchmarks.compare.seconds import SHARE_OF_FIRST, time_by_turns
+from benchmarks.compare.seconds import SHARE_OF_FIRST, clock_by_turns
 from benchmarks.compare.verdicts import needs_repeat, rounds_of
 from benchmarks.compare.work import WORKS
 
@@ -47,7 +47,7 @@ class Made:
             into.add(**record | {"launch": launch})
 
     def run(self, *works, time=TIME):
-        time_by_turns(None, works, self.journal, {}, SECONDS, time)
+        clock_by_turns(None, works, self.journal, {}, SECONDS, time)
         return [work for work, _ in self.order]
 
 
