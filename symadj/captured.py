@@ -252,6 +252,7 @@ class _Reach:
         if isinstance(value, nn.Module):
             held: list[Any] = list(value.parameters())
             for module in value.modules():
+                self._seen.add(id(module))  # their parameters are there already
                 if not _is_torchs(type(module)):
                     held += (*vars(module).values(), type(module).forward)
             return held
