@@ -1,6 +1,7 @@
 """Vector-Jacobian products of the field, and the parameters' gradient that they add up to."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from types import NoneType
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ class Pullback:
         self._are_batches, self._keeps_graphs = are_batches, keeps_graphs
         has_all = num_required is None or num_required >= len(params)
         self._adds_all = bool(params) and has_all and not are_batches
-        self._known = KnownTensors(params) if is_complete else None
+        self._is_complete = is_complete
         # A module shows most of what it reads, and is looked at once a step; a function always.
         self.looks = self._always_looks = not isinstance(field.func, nn.Module)
         self.num_calls = 0
@@ -146,9 +147,13 @@ class Pullback:
             if self.looks:
                 self._look(evaluation)
 
+    @cached_property
+    def _known(self) -> KnownTensors:
+        return KnownTensors(self._params)
+
     def _look(self, evaluation: Evaluation) -> None:
         """Look at the graph of an evaluation for tensors that are not known."""
-        if self._known is None:
+        if not self._is_complete:
             self.looks = False
             return
         roots = evaluation.roots

@@ -94,8 +94,6 @@ class Weights:
     ----------
     num_stages : int
         Evaluations that belong to a step itself, ``s``: the end slope is not one of them.
-    rows : Tensor, shape (s + 3, s + 1)
-        ``h a_ij``, one row for each stage; then ``h b_j``, ``h (b_j - b̂_j)``, ``h w_j(1/2)``.
     counts : tuple of int
         How many slopes each row weighs, from the first on.
     orders : tuple of Order, or None
@@ -108,8 +106,7 @@ class Weights:
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor) -> None:
-        s = tableau.num_evaluations
-        self.num_stages = s
+        self.num_stages = tableau.num_evaluations
         self.counts = _counts(tableau)
         self.orders: tuple[Order, ...] | None = None
         self._table = _table(tableau, y.dtype, y.device)
@@ -120,8 +117,19 @@ class Weights:
         self._h: float | None = None
         self._numbers: list[list[float]] | None = None
         self.c_numbers, self.uses = _numbers_of(tableau)
-        self._after_one = self._table.new_ones(s + 3, s + 2)
-        self.rows = self._after_one[:, 1:]
+
+    @cached_property
+    def _after_one(self) -> Tensor:
+        """`rows`, with a 1 before each; not made where graphs take the steps."""
+        return self._table.new_ones(self.num_stages + 3, self.num_stages + 2)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """``h a_ij``, one row for each stage; then ``h b_j``, ``h (b_j - b̂_j)``, ``h w_j(1/2)``.
+
+        Of the shape (s + 3, s + 1).
+        """
+        return self._after_one[:, 1:]
 
     @cached_property
     def of_made(self) -> list[Tensor]:
@@ -196,7 +204,10 @@ class Clock:
         self._tableau = tableau
         self._dtype = y.dtype.to_real()
         self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
-        self._is_end = self._nodes == 1.0
+
+    @cached_property
+    def _is_end(self) -> Tensor:
+        return self._nodes == 1.0
 
     def __call__(self, stretch: Stretch) -> tuple[Tensor, ...]:
         """Return the time of each slope of a step, the end slope's last, each of shape ()."""
