@@ -1,7 +1,7 @@
 """One call: what is solved and what gets a gradient, read from the arguments; and the solve."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -307,10 +307,13 @@ class Attempt:
             stack.enter_context(self.ambient.in_force())
             if self._agreement is not None:
                 stack.enter_context(self._agreement.one_solve())
-            stack.enter_context(self.sharded.watched(is_handed_over=self.tracked))
+            unwatched = stack.enter_context(self.sharded.watched(is_handed_over=self.tracked))
             stack.callback(setattr, ivp.field, "before", None)
             if self.reading.options["progress"]:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
+            if ivp.compiled is not None:
+                ivp.compiled.unwatched = unwatched
+                stack.callback(setattr, ivp.compiled, "unwatched", nullcontext)
             if keeping.links is not None and ivp.compiled is not None:
                 ivp.compiled.keeping = keeping.links
                 stack.callback(setattr, ivp.compiled, "keeping", None)

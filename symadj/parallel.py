@@ -9,8 +9,8 @@ of the solve as if that were one call: that the outputs are its own.
 
 import sys
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,9 @@ class Sharded:
     shards: dict[int, Tensor] = field(default_factory=dict)
 
     @contextmanager
-    def watched(self, *, is_handed_over: bool) -> Iterator[None]:
+    def watched(
+        self, *, is_handed_over: bool
+    ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
         """Note the modules that FSDP2 shards, and keep their parameters gathered.
 
         FSDP2 would gather them in each call, together with the other processes; and these call
@@ -58,6 +60,13 @@ class Sharded:
         is_handed_over : bool
             Whether `hand_over` follows, or `free`; otherwise the parameters are freed at the end.
 
+        Yields
+        ------
+        callable
+            Returns a context in which nobody watches, for ``torch.compile``. It guards against any
+            other hooks, which those of the next solve are, and would compile anew; and by FSDP2's
+            own, in a module that is sharded, it is stopped.
+
         Raises
         ------
         UnsupportedError
@@ -65,7 +74,7 @@ class Sharded:
             broadcast buffers, in each call.
         """
         if not (dist.is_available() and dist.is_initialized()):
-            yield
+            yield nullcontext
             return
         kind = _fsdp_module() or ()
         settings: list[tuple[Any, Any]] = []
@@ -87,15 +96,28 @@ class Sharded:
                     settings.append((group, group.post_forward_mesh_info))
                     group.post_forward_mesh_info = None
 
-        # Both are called before a module's own, which gather and free.
-        handles = register_module_forward_pre_hook(look_before), register_module_forward_hook(look)
+        hooks = ExitStack()
+
+        def watch() -> None:
+            # Both are called before a module's own, which gather and free.
+            hooks.callback(register_module_forward_pre_hook(look_before).remove)
+            hooks.callback(register_module_forward_hook(look).remove)
+
+        @contextmanager
+        def unwatched() -> Iterator[None]:
+            hooks.close()
+            try:
+                yield
+            finally:
+                watch()
+
+        watch()
         is_done = False
         try:
-            yield
+            yield unwatched
             is_done = True
         finally:
-            for handle in handles:
-                handle.remove()
+            hooks.close()
             for group, setting in settings:
                 group.post_forward_mesh_info = setting
             if not (is_done and is_handed_over):

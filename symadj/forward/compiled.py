@@ -5,6 +5,7 @@ import math
 import warnings
 from array import array
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -71,6 +72,8 @@ class CompiledSteps:
     ----------
     keeping : KeepingSteps or None
         What takes the steps in this one's place, as long as it is on.
+    unwatched : callable
+        Returns a context without the hooks by which the solve watches modules.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class CompiledSteps:
         self._lean: list[Shortcut] = []
         self._gave_up = False
         self.keeping: KeepingSteps | None = None
+        self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @staticmethod
     def of(
@@ -324,10 +328,7 @@ class CompiledSteps:
         graphs = self.graphs
         graphs.allow(most_leaves, most_bytes)
         try:
-            field = self.field
-            result: Sequence[Any] = graphs.function(key, make)(
-                field.func, field.packing, field.args, *fixed, *changing
-            )
+            result = self.guarded(graphs.function(key, make), fixed, changing)
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
                 graphs.too_large.add(form)
@@ -350,6 +351,17 @@ class CompiledSteps:
             called.give_back()
         else:
             self._shortcuts[key] = shortcut
+        return result
+
+    def guarded(
+        self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
+    ) -> Sequence[Any]:
+        """Call a compiled function, by its guards, with what `call` describes."""
+        field = self.field
+        with self.unwatched():
+            result: Sequence[Any] = function(
+                field.func, field.packing, field.args, *fixed, *changing
+            )
         return result
 
     def lean(

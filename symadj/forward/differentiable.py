@@ -304,7 +304,7 @@ class DifferentiableSteps:
 
     def _first(self, changing: tuple[Tensor, Tensor, Tensor | None]) -> list[Any] | None:
         """Take the first step, by which guards are checked."""
-        steps, field, graphs = self._steps, self._steps.field, self._graphs
+        steps, graphs = self._steps, self._graphs
         y, span, first = changing
         leaves = (y.detach().requires_grad_(), span, None if first is None else _leaf(first))
         make = functools.partial(differentiable_step, steps.method, makes_first=steps.makes_first)
@@ -312,9 +312,7 @@ class DifferentiableSteps:
         graphs.take_called()
         try:
             with torch.enable_grad():
-                result = graphs.function(key, make)(
-                    field.func, field.packing, field.args, *steps.fixed, *leaves
-                )
+                result = steps.guarded(graphs.function(key, make), steps.fixed, leaves)
         except (
             Exception
         ):  # whatever the compiler meets: there is another way, which says what it is

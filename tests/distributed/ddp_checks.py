@@ -123,13 +123,36 @@ def gradients_accumulate_without_synchronization(world: World) -> None:
 def a_wrapped_field_is_refused(world: World) -> None:
     """Its gradients would be those of the rank alone."""
     wrapped = DistributedDataParallel(Network(4).to(world.device))
-    for field in (wrapped, lambda t, y: -wrapped(t, y)):
+    compiled = {"options": {"compile": "eager"}}
+    for field, arguments in (
+        (wrapped, {}),
+        (lambda t, y: -wrapped(t, y), {}),
+        (lambda t, y: -wrapped(t, y), compiled),
+        (lambda t, y: -wrapped(t, y), {"method": "rk4", **compiled}),
+    ):
         try:
-            Solve(field)(torch.ones(5, 4, dtype=torch.float64, device=world.device))
+            Solve(field, **arguments)(torch.ones(5, 4, dtype=torch.float64, device=world.device))
         except UnsupportedError as error:
             assert "wrap the module whose forward" in str(error)  # noqa: PT017 - not pytest's own
         else:
             raise AssertionError("nothing was refused")
+
+
+def steps_are_compiled_once(world: World) -> None:
+    for kept in ("stages", "activations"):
+        torch.compiler.reset()
+        model = Model(checkpoints=kept).to(world.device)
+        shares = batch_of(world)
+        expected = expected_gradients(copy.deepcopy(model), shares)
+        model.arguments["options"] = {"compile": "eager"}
+        wrapped = DistributedDataParallel(model)
+        for is_first in (True, False):
+            torch._dynamo.utils.counters.clear()
+            model.zero_grad()
+            loss_of(wrapped(shares[world.rank])).backward()
+            assert_equal_to_rounding(gradients_of(model.parameters()), expected)
+            num_graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+            assert bool(num_graphs) == is_first, num_graphs
 
 
 class Solve(nn.Module):
@@ -217,6 +240,7 @@ CHECKS = (
     each_hook_fires_once,
     gradients_accumulate_without_synchronization,
     a_wrapped_field_is_refused,
+    steps_are_compiled_once,
     together_with_what_surrounds_a_model,
     scaled_losses_of_autocast,
 )
