@@ -29,7 +29,7 @@ from symadj.forward.solve import Integration, Solved, integrate
 from symadj.forward.trajectory import Stats
 from symadj.forward.transforms import is_transformed
 from symadj.forward.unrolled import IMPLICIT_IS_REVERSE_ONLY
-from symadj.parallel import Sharded, refusing_sharded, sharded_parameters
+from symadj.parallel import Sharded, refusing_sharded
 from symadj.reading import Reading
 from symadj.run import Run
 from symadj.sources import Search, named_tensors
@@ -174,7 +174,7 @@ class Call:
         links: DifferentiableSteps | None = None
         if schedule.keeps_graphs and options["compile"]:
             schedule = replace(schedule, keeps_graphs=False, keeps_stages=True)
-            if tracked and not (wants_time or is_dense or sharded_parameters(self.field.func)):
+            if tracked and not (wants_time or is_dense):
                 links = DifferentiableSteps.of(ivp)
         budget: Budget | None = None
         if self.budget_bytes is not None and options["compile"]:

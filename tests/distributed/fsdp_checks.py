@@ -1,6 +1,7 @@
 """A solve inside FSDP2."""
 
 import copy
+import warnings
 from collections import Counter
 from functools import partial
 
@@ -12,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import symadj
 from benchmarks.traffic import Traffic
-from symadj.errors import UnsupportedError
+from symadj.errors import CompileFallbackWarning, UnsupportedError
 from tests.distributed.models import (
     TIMES,
     Model,
@@ -143,6 +144,39 @@ def activation_checkpointing_and_compilation(world: World) -> None:
         assert_as_one_process(world, model, "field model")
 
 
+class Compiled(Model):
+    """Compiled steps that keep activations; ``f`` is the module, or a function that calls it."""
+
+    def __init__(self, *, by_function: bool) -> None:
+        super().__init__(checkpoints="activations", options={"compile": "eager"})
+        self.by_function = by_function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        net = self.field
+        field = (lambda t, y: net(t, y)) if self.by_function else net
+        solution = symadj.solve(field, self.encoder(x), TIMES.to(x.device), **self.arguments)
+        self.stats = solution.stats
+        return self.head(solution.ys[1:].mean(0))
+
+
+def compiled_steps_go_on_without_graphs(world: World) -> None:
+    """With a warning where ``f`` is sharded by itself: a graph holds none of FSDP2's hooks."""
+    for by_function in (False, True):
+        torch.compiler.reset()
+        model = Compiled(by_function=by_function).to(world.device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CompileFallbackWarning)
+            assert_as_one_process(world, model, "model")
+        assert model.stats.nfe_backward == 1, model.stats
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for parts in ("field model", "field.inner model", "field"):
+                model = Compiled(by_function=by_function).to(world.device)
+                assert_as_one_process(world, model, parts)
+                assert model.stats.nfe_backward > 1, model.stats
+        assert any(issubclass(warning.category, CompileFallbackWarning) for warning in caught)
+
+
 def gradients_are_gathered_and_reduced_once(world: World) -> None:
     """However often f is evaluated; each parameter's hook is called once, too."""
     for reshard in (True, False):
@@ -271,6 +305,7 @@ CHECKS = (
     a_field_that_differentiates_itself,
     a_field_that_is_solved_twice,
     activation_checkpointing_and_compilation,
+    compiled_steps_go_on_without_graphs,
     gradients_are_gathered_and_reduced_once,
     a_solve_without_gradients_gathers_once,
     gradients_accumulate_without_synchronization,
