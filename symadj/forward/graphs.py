@@ -88,13 +88,16 @@ class Shortcut(NamedTuple):
     def of(
         called: Called, changing: Sequence[Tensor | None], result: Sequence[Any]
     ) -> "Shortcut | None":
-        """Read it off a call with guards; None if something is there twice, or unheard of."""
+        """Read it off a call with guards; None if one is there twice, unheard of or not plain."""
         given = {id(x): place for place, x in enumerate(called.inputs)}
         made = {id(x): place for place, x in enumerate(called.outputs)}
         tensors = [id(x) for x in changing if x is not None]
         if len(given) < len(called.inputs) or len(set(tensors)) < len(tensors):
             return None
         if any(isinstance(x, Tensor) and id(x) not in made for x in result):
+            return None
+        # Such as a slope that is on its way between processes: later calls are given plain ones.
+        if any(x is not None and type(x) is not Tensor for x in changing):
             return None
         places = tuple(
             (place, given[id(x)])

@@ -109,7 +109,7 @@ def parameters_may_be_spread(world: World) -> None:
     mesh = _mesh(world)
     plan = {"inner": ColwiseParallel(), "outer": RowwiseParallel()}
     share = batch_of(world)[0]
-    for arguments in WAYS:
+    for arguments in (*WAYS, {"options": {"compile": "aot_eager"}}):
         model = Model(**arguments).to(world.device)
         expected = expected_gradients(copy.deepcopy(model), [share])
         parallelize_module(model.field, mesh, plan)
