@@ -22,9 +22,8 @@ from symadj.forward.guards import GuardedFunction
 from symadj.forward.inductor import decompositions
 from symadj.forward.slopes import SlopeList
 from symadj.forward.solve import Integration
-from symadj.forward.traced import Method, Traced, advance, combine, slope_of, stage_times
+from symadj.forward.traced import Traced, step_function
 from symadj.forward.trajectory import Stretch
-from symadj.state import Packing
 
 BACKENDS = frozenset({"inductor", "eager", "aot_eager"})
 """Of those of ``torch.compile``, the ones of which it is known what they make of two graphs."""
@@ -101,7 +100,7 @@ class Way(NamedTuple):
                 )
 
     def take(self, changing: Sequence[Tensor | None]) -> tuple[list[Any], Kept]:
-        """Take a step; return what `differentiable_step` does, and what is kept of it."""
+        """Take a step; return what `step_function` does, and what is kept of it."""
         inputs = self.inputs.copy()
         for place, x in zip(self.places, changing, strict=True):
             if place >= 0:
@@ -137,52 +136,6 @@ class Way(NamedTuple):
             gradients[first] if first >= 0 else None,
             gradients,
         )
-
-
-def differentiable_step(method: Method, *, makes_first: bool) -> Traced:
-    """Return a function that takes a step.
-
-    It returns the state at the end; the norm of the scaled error, which has no gradient, or None
-    without a norm; and the slopes that it made.
-
-    Parameters
-    ----------
-    method : Method
-    makes_first : bool
-        Whether it evaluates the first slope, too.
-    """
-    num_stages = len(method.rows)
-
-    def step(
-        func: Any,
-        packing: Packing,
-        args: tuple[Any, ...],
-        rtol: Tensor,
-        atol: Tensor,
-        norm: Callable[[Tensor], Any] | None,
-        y: Tensor,
-        span: Tensor,
-        first_slope: Tensor | None,
-    ) -> Any:
-        times, h = stage_times(method.nodes, span, y), span[1].to(y.dtype)
-        slopes: list[Tensor] = []
-        for i in range(num_stages):
-            if i == 0 and first_slope is not None:
-                slopes.append(first_slope)
-                continue
-            state = advance(y, h, method.rows[i], slopes) if i else y
-            slopes.append(slope_of(func, packing, args, times[i], state).to(y.dtype))
-        y1 = advance(y, h, method.b, slopes)
-        ratio = None
-        if norm is not None:
-            if method.is_fsal:
-                slopes.append(slope_of(func, packing, args, times[-1], y1).to(y.dtype))
-            error = h * combine(method.error, [slope.detach() for slope in slopes])
-            scale = atol + rtol * torch.maximum(y.detach().abs(), y1.detach().abs())
-            ratio = torch.as_tensor(norm(error / scale))
-        return y1, ratio, *(slopes if makes_first else slopes[1:])
-
-    return step
 
 
 class Called(NamedTuple):
@@ -307,7 +260,9 @@ class DifferentiableSteps:
         steps, graphs = self._steps, self._graphs
         y, span, first = changing
         leaves = (y.detach().requires_grad_(), span, None if first is None else _leaf(first))
-        make = functools.partial(differentiable_step, steps.method, makes_first=steps.makes_first)
+        make = functools.partial(
+            step_function, steps.method, makes_first=steps.makes_first, is_differentiated=True
+        )
         key = (steps.name, steps.makes_first, steps.fixed[-1] is not None)
         graphs.take_called()
         try:

@@ -112,7 +112,7 @@ def advance(y: Tensor, h: Tensor, weights: Sequence[float], slopes: Sequence[Ten
     return y + h * combine(weights, slopes) if any(weights) else y.clone()
 
 
-def step_function(method: Method, *, makes_first: bool) -> Traced:
+def step_function(method: Method, *, makes_first: bool, is_differentiated: bool = False) -> Traced:
     """Return a function that takes a step.
 
     It returns the state at the end; the norm of the scaled error, or None without a norm; the stage
@@ -123,6 +123,9 @@ def step_function(method: Method, *, makes_first: bool) -> Traced:
     method : Method
     makes_first : bool
         Whether it evaluates the first slope, too.
+    is_differentiated : bool
+        Whether it is differentiated as a whole: the norm has no gradient then, and nobody wants the
+        stage states.
     """
     num_stages = len(method.rows)
 
@@ -153,10 +156,14 @@ def step_function(method: Method, *, makes_first: bool) -> Traced:
         if norm is not None:
             if method.is_fsal:
                 slopes.append(slope_of(func, packing, args, times[-1], y1).to(y.dtype))
-            error = h * combine(method.error, slopes)
-            scale = atol + rtol * torch.maximum(y.abs(), y1.abs())
+            made, start, end = slopes, y, y1
+            if is_differentiated:
+                made, start, end = [slope.detach() for slope in made], y.detach(), y1.detach()
+            error = h * combine(method.error, made)
+            scale = atol + rtol * torch.maximum(start.abs(), end.abs())
             ratio = torch.as_tensor(norm(error / scale))
-        return y1, ratio, *states, *(slopes if makes_first else slopes[1:])
+        wanted = () if is_differentiated else states
+        return y1, ratio, *wanted, *(slopes if makes_first else slopes[1:])
 
     return step
 
