@@ -2,13 +2,15 @@
 
 Time: as many of them as the gradient needs, bare, in a loop with nothing else around them.
 Memory: what one of them takes with its own state and cotangent; beside it the parameters'
-gradient, the states that are to be kept, the slopes of one step, and the outputs with their
-cotangents, which autograd makes whatever the method is.
+gradient, the states (and graphs) that are to be kept, the slopes of one step, and the outputs with
+their cotangents, which autograd makes whatever the method is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -90,8 +92,20 @@ def pull_back_once(instance: ProblemInstance, y: Tensor, cotangent: Tensor) -> N
     torch.autograd.grad(slope, (leaf, *instance.field.parameters()), cotangent, allow_unused=True)
 
 
+def graph_bytes(instance: ProblemInstance, y: Tensor, device: torch.device) -> float:
+    """Return what the graph of one evaluation holds on to, beside its state."""
+
+    def hold(count: int) -> None:
+        leaves = [y.detach().requires_grad_() for _ in range(count)]
+        graphs = [instance.field(instance.t[0], leaf).grad_fn for leaf in leaves]
+        del graphs
+
+    one, two = (_peak(partial(hold, count), device) for count in (1, 2))
+    return two - one
+
+
 def floor_bytes(
-    instance: ProblemInstance, counts: CountingField, *, keeps_stages: bool, device: torch.device
+    instance: ProblemInstance, counts: CountingField, *, kept: str | int, device: torch.device
 ) -> float:
     """Return the least peak of a gradient: measured where it is f's, counted where it is states.
 
@@ -101,17 +115,24 @@ def floor_bytes(
         Of a single tensor.
     counts : CountingField
         What the gradient needed.
-    keeps_stages : bool
-        Whether every stage state is to be kept.
+    kept : str or int
+        What is kept: "states", "stages" (every stage state), or "activations" (these, and the graph
+        of every evaluation that has a part in the gradient).
     device : torch.device
     """
     alone = BareWork(instance, 0, 1)
-    peak = peak_bytes(alone.run, device)
-    num_steps = len(counts.accepted_steps)
-    num_stages = sum(counts.nvjp.values()) // num_steps
-    num_states = num_steps * (num_stages if keeps_stages else 1) + num_stages
-    state_bytes = alone._state().nbytes
+    num_vjps, num_steps = sum(counts.nvjp.values()), len(counts.accepted_steps)
+    num_stages = num_vjps // num_steps
+    state = alone._state()
+    num_states = num_steps * (1 if kept == "states" else num_stages) + num_stages
+    num_graphs = num_vjps - 1 if kept == "activations" else 0
+    of_graphs = num_graphs * graph_bytes(instance, state, device) if num_graphs else 0
     param_bytes = sum(param.nbytes for param in instance.field.parameters())
     outputs = 2 * len(instance.t)
-    measured = peak.gpu if device.type == "cuda" else peak.cpu
-    return measured + param_bytes + (num_states + outputs) * state_bytes
+    of_states = (num_states + outputs) * state.nbytes
+    return _peak(alone.run, device) + of_graphs + param_bytes + of_states
+
+
+def _peak(work: Callable[[], object], device: torch.device) -> float:
+    peak = peak_bytes(work, device)
+    return peak.gpu if device.type == "cuda" else peak.cpu

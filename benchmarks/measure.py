@@ -362,11 +362,11 @@ def _figures(run: Run) -> _Figures:
 
 def _floor(run: Run, counts: CountingField) -> _Floor:
     work = BareWork.of(run.instance, counts)
-    keeps_stages = run.case.checkpoints == "stages" or run.case.method in KEEPING_STAGES
+    kept = "stages" if run.case.method in KEEPING_STAGES else run.case.checkpoints
     setup = _setup(run.case) + "; work = bare(run)"
     return _Floor(
         work=work,
-        bytes=floor_bytes(run.instance, counts, keeps_stages=keeps_stages, device=run.device),
+        bytes=floor_bytes(run.instance, counts, kept=kept, device=run.device),
         num_operations=count_operations(work.run),
         num_instructions=_instructions("work.run()", setup) if counts_instructions() else NAN,
     )

@@ -61,9 +61,9 @@ def _axes(
 
 
 def _overhead(*sizes: str, others: tuple[str, ...] = ON_REQUEST) -> Sweep:
-    """What symadj costs above its floor, states kept or stages too, and with compiled steps."""
+    """What symadj costs above its floor, whatever is kept, and with compiled steps."""
     schemes = (*_DOPRI5, *_DOPRI8)
-    kept = ("states", "stages")
+    kept = ("states", "stages", "activations")
     return Sweep(schemes, sizes, methods=("symadj",), checkpoints=kept, others=others)
 
 

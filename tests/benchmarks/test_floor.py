@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.floor import PROBLEM, BareWork, bare_case, floor_bytes, has_floor
+from benchmarks.floor import PROBLEM, BareWork, bare_case, floor_bytes, graph_bytes, has_floor
 from benchmarks.measure import measure, prepare
 from benchmarks.meters import CountingField
 from benchmarks.problems import PROBLEMS
@@ -33,7 +33,7 @@ def test_only_symadj_has_a_floor_and_only_there():
     assert bare_case(case("states")) != bare_case(case("stages"))
 
 
-@pytest.mark.parametrize("kept", ["states", "stages"])
+@pytest.mark.parametrize("kept", ["states", "stages", "activations"])
 def test_the_bare_work_has_the_counts_of_the_gradient(kept, instance):
     counts, _ = prepare(case(kept)).counted()
     work = BareWork.of(instance, counts)
@@ -41,6 +41,9 @@ def test_the_bare_work_has_the_counts_of_the_gradient(kept, instance):
     BareWork(replace_field(instance, again), work.num_plain, work.num_vjps).run()
     assert sum(again.nfe.values()) == sum(counts.nfe.values())
     assert sum(again.nvjp.values()) == sum(counts.nvjp.values())
+    if kept == "activations":  # nothing is evaluated again
+        assert counts.nfe["backward"] == 0
+        return
     replayed = {"states": 5, "stages": 0}[kept] * len(counts.accepted_steps)
     assert counts.nfe["backward"] == counts.nvjp["backward"] + replayed
 
@@ -49,17 +52,30 @@ def test_the_floor_counts_states_stages_and_outputs(instance):
     counts, _ = prepare(case("states")).counted()
     state_bytes = instance.y0.nbytes
     floors = {
-        kept: floor_bytes(instance, counts, keeps_stages=kept, device=CPU) for kept in (False, True)
+        kept: floor_bytes(instance, counts, kept=kept, device=CPU)
+        for kept in ("states", "stages", "activations")
     }
     num_steps = len(counts.accepted_steps)
-    assert floors[True] - floors[False] == pytest.approx(5 * num_steps * state_bytes, abs=2_000)
+    assert floors["stages"] - floors["states"] == pytest.approx(
+        5 * num_steps * state_bytes, abs=2_000
+    )
     least = (num_steps + 6 + 4) * state_bytes
-    assert floors[False] > least + sum(param.nbytes for param in instance.field.parameters())
+    assert floors["states"] > least + sum(param.nbytes for param in instance.field.parameters())
+    # The graph of the evaluation that is at work is measured with it.
+    of_graphs = (sum(counts.nvjp.values()) - 1) * graph_bytes(instance, instance.y0, CPU)
+    assert floors["activations"] - floors["stages"] == pytest.approx(of_graphs, abs=20_000)
+
+
+def test_a_graph_holds_on_to_what_its_activations_return():
+    instance = PROBLEMS[PROBLEM].build("64-64-64-64 batch 256", torch.float32, CPU)
+    of_tanh = 2 * 256 * 64 * 4
+    # Its nodes take a kilobyte or two each.
+    assert of_tanh < graph_bytes(instance, instance.y0, CPU) < 1.15 * of_tanh
 
 
 @pytest.mark.parametrize("tableau", ["dopri5", "dopri8"])
 def test_a_gradient_is_measured_against_its_floor(tableau):
-    cases = [case("states", tableau=tableau), case("stages", tableau=tableau)]
+    cases = [case(kept, tableau=tableau) for kept in ("states", "stages", "activations")]
     for figures in measure(cases, ONCE, CPU).values():
         assert figures.bare_ratio > 0.5
         assert figures.bare_ratio_low <= figures.bare_ratio <= figures.bare_ratio_high
