@@ -8,7 +8,6 @@ their cotangents, which autograd makes whatever the method is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -97,10 +96,9 @@ def graph_bytes(instance: ProblemInstance, y: Tensor, device: torch.device) -> f
 
     def hold(count: int) -> None:
         leaves = [y.detach().requires_grad_() for _ in range(count)]
-        graphs = [instance.field(instance.t[0], leaf).grad_fn for leaf in leaves]
-        del graphs
+        _graphs = [instance.field(instance.t[0], leaf).grad_fn for leaf in leaves]
 
-    one, two = (_peak(partial(hold, count), device) for count in (1, 2))
+    one, two = (peak_bytes(partial(hold, count), device).on_device for count in (1, 2))
     return two - one
 
 
@@ -116,23 +114,21 @@ def floor_bytes(
     counts : CountingField
         What the gradient needed.
     kept : str or int
-        What is kept: "states", "stages" (every stage state), or "activations" (these, and the graph
-        of every evaluation that has a part in the gradient).
+        What is kept: "stages" (every stage state), "activations" (these, and the graph of every
+        evaluation that has a part in the gradient), or else the states at the starts of the steps.
     device : torch.device
     """
     alone = BareWork(instance, 0, 1)
     num_vjps, num_steps = sum(counts.nvjp.values()), len(counts.accepted_steps)
     num_stages = num_vjps // num_steps
     state = alone._state()
-    num_states = num_steps * (1 if kept == "states" else num_stages) + num_stages
-    num_graphs = num_vjps - 1 if kept == "activations" else 0
-    of_graphs = num_graphs * graph_bytes(instance, state, device) if num_graphs else 0
+    per_step = num_stages if kept in {"stages", "activations"} else 1
+    num_states = num_steps * per_step + num_stages
+    of_graphs = 0.0
+    if kept == "activations":  # the graph of the evaluation at work is measured with it
+        of_graphs = (num_vjps - 1) * graph_bytes(instance, state, device)
     param_bytes = sum(param.nbytes for param in instance.field.parameters())
     outputs = 2 * len(instance.t)
     of_states = (num_states + outputs) * state.nbytes
-    return _peak(alone.run, device) + of_graphs + param_bytes + of_states
-
-
-def _peak(work: Callable[[], object], device: torch.device) -> float:
-    peak = peak_bytes(work, device)
-    return peak.gpu if device.type == "cuda" else peak.cpu
+    at_work = peak_bytes(alone.run, device).on_device
+    return at_work + of_graphs + param_bytes + of_states

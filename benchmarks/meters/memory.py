@@ -34,6 +34,11 @@ class PeakBytes:
     gpu: float
     gpu_reserved: float
 
+    @property
+    def on_device(self) -> float:
+        """That of the device on which the tensors lie."""
+        return self.cpu if math.isnan(self.gpu) else self.gpu
+
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> PeakBytes:
     """Measure the peak memory of a call.

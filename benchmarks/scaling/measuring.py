@@ -134,12 +134,12 @@ def _described(cell: Cell, group: dist.ProcessGroup, device: torch.device) -> di
         with Traffic() as traffic:
             cell.step()
         del vars(cell.inner.field)["callback_stats"]
-        peak = peak_bytes(cell.step, device)
+        peak = peak_bytes(cell.step, device).on_device
         payload = dict(traffic.payload_bytes)
         own = {
             "seconds_forward": [seconds[0] for seconds in cell.seconds],
             "seconds_backward": [seconds[1] for seconds in cell.seconds],
-            "peak_bytes": peak.gpu if device.type == "cuda" else peak.cpu,
+            "peak_bytes": peak,
             **_counts(heard),
             "calls": dict(traffic.calls),
             "payload_bytes": payload,
