@@ -314,7 +314,6 @@ class Attempt:
             if ivp.compiled is not None:
                 ivp.compiled.unwatched = unwatched
                 stack.callback(setattr, ivp.compiled, "unwatched", nullcontext)
-            if keeping.links is not None and ivp.compiled is not None:
                 ivp.compiled.keeping = keeping.links
                 stack.callback(setattr, ivp.compiled, "keeping", None)
             graphs: GraphLog | None = None
