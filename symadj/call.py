@@ -166,7 +166,6 @@ class Call:
         tracked = torch.is_grad_enabled() and not is_transformed()
         wants_time = tracked and (reading.times.requires_grad or reading.knots.requires_grad)
         known = (*self.named, *self.arg_leaves)
-        search = Search(self.field, known, is_wanted=tracked and self.searches)
         options = reading.options
         schedule = Schedule.of(
             self.checkpoints, self.offload, options["graphs"], options["snapshot_dtype"]
@@ -199,6 +198,10 @@ class Call:
         )
         if schedule.keeps_graphs and not ivp.tableau.is_explicit:
             raise UnsupportedError(f"The method {ivp.tableau.name!r} {IMPLICIT_KEEPS_NO_GRAPHS}")
+        search = Search(self.field, known, is_wanted=tracked and self.searches)
+        is_foreseen = links is None and attempt.is_foreseen()
+        if not is_foreseen:
+            search.begin()
         make_keeping = lambda: Keeping(
             ivp,
             schedule,
@@ -209,12 +212,14 @@ class Call:
             want_time=reading.knots.requires_grad,
             links=links,
         )
-        solved, stats, keeping = attempt.until_complete(make_keeping)
+        solved, stats, keeping = attempt.until_complete(make_keeping, is_foreseen=is_foreseen)
         if keeping.stored is not None and keeping.stored.failure is not None:
             failure = keeping.stored.failure
             failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
             raise failure
         plan = keeping.settle(solved)
+        if ivp.compiled is not None:
+            search.by_graph(ivp.compiled)
         sources = search.sources(
             self.named,
             self.arg_tensors,
@@ -266,10 +271,23 @@ class Attempt:
     carried: CarriedState
     sharded: Sharded
 
-    def until_complete(self, make_keeping: Callable[[], Keeping]) -> tuple[Solved, Stats, Keeping]:
+    def is_foreseen(self) -> bool:
+        """Return whether graphs will take the steps, of which it is known what they read.
+
+        They are free of side effects then, and draw no random numbers: nobody has to look.
+        """
+        ivp = self.reading.ivp
+        if ivp.compiled is None or len(ivp.times) == 1 or self.carried.buffers:
+            return False
+        with torch.no_grad(), self.ambient.in_force():
+            return ivp.compiled.foresees(self.flat.detach())
+
+    def until_complete(
+        self, make_keeping: Callable[[], Keeping], *, is_foreseen: bool
+    ) -> tuple[Solved, Stats, Keeping]:
         """Solve; once more if ``f`` turns out to draw random numbers after it was looked at."""
         field, recorder = self.reading.ivp.field, None
-        if self.tracked or is_transformed():
+        if (self.tracked or is_transformed()) and not is_foreseen:
             recorder = Recorder(self.carried, always=bool(self.carried.buffers))
         while True:
             keeping, stats = make_keeping(), Stats()

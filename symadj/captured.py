@@ -35,12 +35,15 @@ class CapturedTensors:
     found : list of Tensor
         Tensors that require a gradient, are read by ``f`` and are not known: leaves, and what was
         computed before, if it is in reach of the code.
+    seen : list of Tensor
+        All that were read, those that are known among them.
     """
 
     def __init__(self, known: Iterable[Tensor], in_reach: Iterable[Tensor] = ()) -> None:
         self._known = list(known)
         self._computed = [tensor for tensor in in_reach if tensor.grad_fn is not None]
         self.found: list[Tensor] = []
+        self.seen: list[Tensor] = []
         self._own: Sequence[Tensor] = ()
 
     def __call__(self, field: Field, t: Tensor, y: Tensor) -> Tensor:
@@ -104,7 +107,10 @@ class CapturedTensors:
                 )
 
     def _add(self, leaf: Tensor) -> None:
-        if not any(leaf is tensor for tensor in (*self._known, *self.found, *self._own)):
+        if any(leaf is tensor for tensor in self._own):
+            return
+        self.seen.append(leaf)
+        if not any(leaf is tensor for tensor in (*self._known, *self.found)):
             self.found.append(leaf)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from symadj.captured import CapturedTensors, candidates, check_histories, tensors_in_reach
 from symadj.errors import InvalidTypeError, UnsupportedError
+from symadj.forward.compiled import CompiledSteps
 from symadj.forward.field import Field
 from symadj.parallel import Sharded, sharded_parameters
 from symadj.types import VectorField
@@ -54,10 +55,25 @@ class Search:
     """
 
     def __init__(self, field: Field, known: tuple[Tensor, ...], *, is_wanted: bool) -> None:
-        self._in_reach = tensors_in_reach(field.func) if is_wanted else []
-        self._captured = CapturedTensors(known, self._in_reach)
-        if is_wanted:
-            field.inspector = self._captured
+        self._field, self._known, self._is_wanted = field, known, is_wanted
+        self._in_reach: list[Tensor] = []
+        self._captured: CapturedTensors | None = None
+        self._found: list[Tensor] = []
+
+    def begin(self) -> None:
+        """Have the next evaluation looked at."""
+        if self._is_wanted:
+            self._in_reach = tensors_in_reach(self._field.func)
+            self._captured = CapturedTensors(self._known, self._in_reach)
+            self._field.inspector, self._found = self._captured, self._captured.found
+
+    def by_graph(self, compiled: CompiledSteps) -> None:
+        """Learn what a graph has read whose reads are known, or let them be known from now on."""
+        if self._captured is not None:
+            compiled.learn(self._captured.seen)
+        known, read = {id(tensor) for tensor in self._known}, compiled.take_read()
+        if self._is_wanted and self._captured is None:
+            self._found = [tensor for tensor in read if id(tensor) not in known]
 
     def sources(
         self,
@@ -75,7 +91,7 @@ class Search:
         CapturedTensorError
             If one of them was computed from another.
         """
-        params = (*named, *self._captured.found)
+        params = (*named, *self._found)
         known = {id(param) for param in params}
         gathered = [param for param in sharded.params.values() if param.requires_grad]
         params = (*params, *(param for param in gathered if id(param) not in known))

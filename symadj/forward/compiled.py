@@ -16,6 +16,7 @@ from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
 from symadj.forward.graphs import Graphs, Shortcut, TooLargeError, graphs_of
+from symadj.forward.guards import Entry
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
 from symadj.forward.trajectory import Stretch
@@ -103,6 +104,8 @@ class CompiledSteps:
         self._shortcuts: dict[Any, Shortcut] = {}
         self._lean: list[Shortcut] = []
         self._gave_up = False
+        self._foreseen: dict[Any, Entry] = {}
+        self._first: tuple[Entry, tuple[Any, ...]] | None = None
         self.keeping: KeepingSteps | None = None
         self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -163,6 +166,51 @@ class CompiledSteps:
             self.give_up("the state is complex, which the compiler does not support", forever=False)
         if self.field.packing.layouts is not None:
             self.give_up("the state is a DTensor, which was not tried in a graph", forever=False)
+
+    def foresees(self, y0: Tensor) -> bool:
+        """Return whether a graph will take the first step, of which it is known what it reads.
+
+        Its guards are asked here. They answer for ``f`` as a whole, in the solve to come: it will
+        do what it did when it was traced, and read what it was seen to read then.
+
+        Parameters
+        ----------
+        y0 : Tensor, shape (n,)
+        """
+        if not self.are_on or is_watched() or not self.is_alone:
+            return False
+        key = self._step_key(makes_first=self.makes_first, estimates=self._norm is not None)
+        function = self.graphs.functions.get(key)
+        if function is None:
+            return False
+        span = torch.empty(5, dtype=self._time_dtype or y0.dtype.to_real(), device=y0.device)
+        slope = None if self.makes_first else torch.empty_like(y0)
+        entry = function.find(self._arguments(self.fixed, (y0, span, slope)))
+        if entry is not None:
+            self._foreseen[key] = entry
+        return entry is not None and entry.reads is not None
+
+    def learn(self, read: Sequence[Tensor]) -> None:
+        """Keep in mind, for solves to come, what ``f`` was seen to read in this one.
+
+        Parameters
+        ----------
+        read : sequence of Tensor
+            What a gradient would flow to.
+        """
+        if self._first is None:
+            return
+        (entry, inputs), self._first = self._first, None
+        places = {id(x): place for place, x in enumerate(inputs)}
+        if all(id(tensor) in places for tensor in read):
+            entry.reads = tuple(places[id(tensor)] for tensor in read)
+
+    def take_read(self) -> list[Tensor]:
+        """Return what the graph has read that `foresees` knew, of that which gets a gradient."""
+        first, self._first = self._first, None
+        if first is None or first[0].reads is None:
+            return []
+        return [first[1][place] for place in first[0].reads]
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
@@ -322,16 +370,16 @@ class CompiledSteps:
         shortcut = self._shortcuts.get(key)
         if shortcut is not None:
             return shortcut(changing)
-        form = (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
-        if not self.are_on or is_watched() or form in self.graphs.too_large:
-            return None
         graphs = self.graphs
+        is_too_large = bool(graphs.too_large) and _form(key, changing) in graphs.too_large
+        if not self.are_on or is_watched() or is_too_large:
+            return None
         graphs.allow(most_leaves, most_bytes)
         try:
-            result = self.guarded(graphs.function(key, make), fixed, changing)
+            result = self._call_first(key, make, fixed, changing)
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
-                graphs.too_large.add(form)
+                graphs.too_large.add(_form(key, changing))
             else:
                 self.give_up(f"f cannot be compiled ({_first_words(error)})")
             return None
@@ -353,16 +401,35 @@ class CompiledSteps:
             self._shortcuts[key] = shortcut
         return result
 
+    def _call_first(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+    ) -> Sequence[Any]:
+        """Call a compiled function by its guards, unless these were asked by `foresees`."""
+        entry = self._foreseen.pop(key, None)
+        if entry is None:
+            return self.guarded(self.graphs.function(key, make), fixed, changing)
+        result: Sequence[Any] = entry.function(*self._arguments(fixed, changing))
+        if self.graphs.called is not None:
+            self._first = entry, self.graphs.called.inputs
+        return result
+
     def guarded(
         self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
     ) -> Sequence[Any]:
         """Call a compiled function, by its guards, with what `call` describes."""
-        field = self.field
         with self.unwatched():
-            result: Sequence[Any] = function(
-                field.func, field.packing, field.args, *fixed, *changing
-            )
+            result: Sequence[Any] = function(*self._arguments(fixed, changing))
         return result
+
+    def _arguments(
+        self, fixed: Sequence[Any], changing: Sequence[Tensor | None]
+    ) -> tuple[Any, ...]:
+        field = self.field
+        return (field.func, field.packing, field.args, *fixed, *changing)
 
     def lean(
         self, key: Any, wanted: Sequence[int], in_workspace: Container[int] = ()
@@ -391,6 +458,7 @@ class CompiledSteps:
             shortcut.let_go()
         self._shortcuts.clear()
         self._lean.clear()
+        self._foreseen.clear()
 
 
 def is_watched() -> bool:
@@ -402,6 +470,11 @@ def _span(stretch: Stretch) -> tuple[float, ...]:
     t0, t1, h, first_side, end_side = stretch
     direction = math.copysign(1.0, h)
     return t0, h, t1, first_side * direction, end_side * direction
+
+
+def _form(key: Any, changing: Sequence[Tensor | None]) -> Any:
+    """Return what a call that is too large is known by."""
+    return (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
 
 
 def _itself(x: Tensor) -> Tensor:

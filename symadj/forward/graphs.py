@@ -156,10 +156,14 @@ class Graphs:
     Attributes
     ----------
     backend : str
+    functions : dict
+        Each under the key by which it is asked for.
     failure : str or None
         Why ``f`` is not compiled: it is said once.
     num_graphs : int
         How many were made so far.
+    called : Called or None
+        The latest call with guards.
     most_leaves : int or None
         How many tensors that require a gradient a new graph may read.
     most_bytes : int or None
@@ -170,28 +174,28 @@ class Graphs:
 
     def __init__(self, backend: str) -> None:
         self.backend = backend
-        self._functions: dict[Any, Traced] = {}
+        self.functions: dict[Any, GuardedFunction] = {}
         self.failure: str | None = None
         self.num_graphs = 0
-        self._called: Called | None = None
+        self.called: Called | None = None
         self.most_leaves: int | None = None
         self.most_bytes: int | None = None
         self.too_large: set[Any] = set()
 
     def allow(self, most_leaves: int | None, most_bytes: int | None) -> None:
         """Set what graphs to come may read and compute."""
-        self.most_leaves, self.most_bytes, self._called = most_leaves, most_bytes, None
+        self.most_leaves, self.most_bytes, self.called = most_leaves, most_bytes, None
 
     def take_called(self) -> Called | None:
         """Return the latest call with guards, and forget it."""
-        called, self._called = self._called, None
+        called, self.called = self.called, None
         return called
 
-    def function(self, key: Any, make: Callable[[], Traced]) -> Traced:
+    def function(self, key: Any, make: Callable[[], Traced]) -> GuardedFunction:
         """Return a compiled function, made when it is asked for first."""
-        if key not in self._functions:
-            self._functions[key] = GuardedFunction(make(), self._make_graph)
-        return self._functions[key]
+        if key not in self.functions:
+            self.functions[key] = GuardedFunction(make(), self._make_graph)
+        return self.functions[key]
 
     def _make_graph(self, traced: torch.fx.GraphModule, inputs: list[Any]) -> Traced:
         num_leaves = sum(isinstance(x, Tensor) and x.requires_grad for x in inputs)
@@ -210,10 +214,10 @@ class Graphs:
             called = None if inner is None else inner.call(given)
             if inner is not None and called is not None:
                 inputs, outputs, tape = called
-                self._called = Called(inner.function, inner, inputs, outputs, tape)
+                self.called = Called(inner.function, inner, inputs, outputs, tape)
                 return outputs
             outputs = graph(*given) if inner is None else inner.learn(graph, given)
-            self._called = Called(lambda inputs: graph(*inputs), None, given, outputs, None)
+            self.called = Called(lambda inputs: graph(*inputs), None, given, outputs, None)
             return outputs
 
         return call

@@ -8,11 +8,29 @@ network. So the guards are asked first: where some hold, what was compiled under
 import types
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from symadj.forward.traced import Traced
+
+
+@dataclass(slots=True)
+class Entry:
+    """What was compiled under certain guards.
+
+    Attributes
+    ----------
+    function : callable
+        Calls it without asking them.
+    reads : tuple of int, or None
+        Which inputs of its graph a gradient would flow to, apart from what it is called with; None
+        as long as nobody has looked.
+    """
+
+    function: Traced
+    reads: tuple[int, ...] | None = None
 
 
 class GuardedFunction:
@@ -31,13 +49,13 @@ class GuardedFunction:
         self._compiled = torch.compile(
             self._function, fullgraph=True, dynamic=False, backend=backend
         )
-        self._made: dict[types.CodeType, Traced] = {}
+        self._made: dict[types.CodeType, Entry] = {}
 
     def __call__(self, *args: Any) -> Any:
         """Call what was compiled for such arguments; trace and compile it first, if need be."""
-        made = self._find(args)
-        if made is not None:
-            return made(*args)
+        entry = self.find(args)
+        if entry is not None:
+            return entry.function(*args)
         with (
             torch._dynamo.config.patch(trace_autograd_ops=True, side_effect_replay_policy="error"),
             warnings.catch_warnings(),
@@ -47,7 +65,7 @@ class GuardedFunction:
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, as it is imported
             return self._compiled(*args)
 
-    def _find(self, args: Sequence[Any]) -> Traced | None:
+    def find(self, args: Sequence[Any]) -> Entry | None:
         """Return what was compiled under guards that hold now."""
         if _is_told_otherwise():
             return None
@@ -58,7 +76,7 @@ class GuardedFunction:
                 found = self._by_name(args)
             if entry.guard_manager.check(found):
                 if entry.code not in self._made:
-                    self._made[entry.code] = _with_code(self._function, entry.code)
+                    self._made[entry.code] = Entry(_with_code(self._function, entry.code))
                 return self._made[entry.code]
         return None
 
