@@ -330,6 +330,7 @@ class Attempt:
             if self.reading.options["progress"]:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
             if ivp.compiled is not None:
+                stack.callback(ivp.compiled.forget)
                 ivp.compiled.unwatched = unwatched
                 stack.callback(setattr, ivp.compiled, "unwatched", nullcontext)
                 ivp.compiled.keeping = keeping.links

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType, NoneType
 from typing import Any
 
 import torch
@@ -86,7 +88,11 @@ def tableau_named(method: str | None) -> ButcherTableau:
     return TABLEAUS[name]
 
 
-def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> dict[str, Any]:
+PLAIN_TYPES = frozenset({NoneType, bool, int, float, str})
+"""Options of these are read once, and the next time are what they were found to be."""
+
+
+def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Fill up a caller's options with the method's defaults.
 
     Raises
@@ -97,6 +103,21 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
         If a value cannot be right.
     """
     given = dict(options or {})
+    if PLAIN_TYPES.issuperset(map(type, given.values())):
+        # With their types, as 1 and True are equal.
+        read = _read_plain(tableau, *((name, type(x), x) for name, x in given.items()))
+    else:
+        read = _read(tableau, given)
+    _check_compile(tableau, read)
+    return read
+
+
+@lru_cache(maxsize=256)
+def _read_plain(tableau: ButcherTableau, *given: tuple[str, type, Any]) -> Mapping[str, Any]:
+    return _read(tableau, {name: value for name, _, value in given})
+
+
+def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> Mapping[str, Any]:
     allowed = ADAPTIVE_DEFAULTS if tableau.is_adaptive else FIXED_DEFAULTS
     kind = "adaptive" if tableau.is_adaptive else "fixed-step"
     for name in given:
@@ -113,10 +134,9 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
                 f"options[{name!r}] is {value!r}, and must be positive: give a size without sign, "
                 f"in whichever direction time runs."
             )
-    _check_compile(tableau, read)
     if not tableau.is_adaptive:
         _check_fixed(read)
-        return read
+        return MappingProxyType(read)
     if read["output"] not in ("interpolate", "step"):
         raise InvalidInputError(
             f"options['output'] is {read['output']!r}. Allowed are 'interpolate' (steps pass over "
@@ -132,7 +152,7 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
             f"options['min_step'] = {read['min_step']!r} and options['max_step'] = "
             f"{read['max_step']!r}: 0 <= min_step <= max_step must hold."
         )
-    return read
+    return MappingProxyType(read)
 
 
 def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:

@@ -105,7 +105,7 @@ def read_call(
     tableau = tableau_named(method)
     read = read_options(tableau, options)
     check_times(t)
-    for name, value in (("rtol", rtol), ("atol", atol), *read.items()):
+    for name, value in (("rtol", rtol), ("atol", atol), *(options or {}).items()):
         if isinstance(value, Tensor | tuple | list):
             _refuse_gradient(name, value)
     times = t.to(flat.device)

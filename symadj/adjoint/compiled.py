@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from symadj.adjoint.crossing import MOST_STEPS, Crossing
 from symadj.adjoint.pullback import Pullback, Pulled
-from symadj.adjoint.snapshots import KeptStates
+from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
@@ -343,15 +344,26 @@ class CompiledSweep:
         transpose, replay = calls
         num_stages = len(self.steps.method.rows)
         shares = self._per_slope(adjoint_state, None, None)
+        crossing = None
+        if replay is None and isinstance(kept, Snapshots):
+            dtype = self.steps.time_dtype(adjoint_state)
+            crossing = Crossing.of(transpose, adjoint_state, dtype, shares)
+        if crossing is not None:
+            first = max(first, index + 1 - MOST_STEPS)
         crossed = steps[first : index + 1]
         spans = self.steps.spans_of([step.stretch for step in crossed], adjoint_state)
-        for at in reversed(range(len(crossed))):
-            states = kept.of_step(first + at)
-            y, span = states[0], spans[at]
-            if replay is not None:
-                states = (y, *replay((y, span)))
-            adjoint_state, *by_stage = transpose((adjoint_state, span, shares, *states))
-            self._add_times(first + at, crossed[at], by_stage)
+        if crossing is not None:
+            given = [kept.of_step(at) for at in reversed(range(first, index + 1))][::-1]
+            adjoint_state, y = crossing.across(adjoint_state, spans, given), given[0][0]
+        else:
+            rows = spans.unbind()
+            for at in reversed(range(len(crossed))):
+                states = kept.of_step(first + at)
+                y, span = states[0], rows[at]
+                if replay is not None:
+                    states = (y, *replay((y, span)))
+                adjoint_state, *by_stage = transpose((adjoint_state, span, shares, *states))
+                self._add_times(first + at, crossed[at], by_stage)
         self._pullback.count(num_stages * len(crossed))
         self.steps.field.nfe += (num_stages - 1) * len(crossed) if replays else 0
         return Crossed(adjoint_state, first, y)

@@ -65,9 +65,10 @@ class StoredStates:
         try:
             if self._schedule.capacity is None:
                 for offset, state in enumerate(stage_states):
-                    self._store.put(index * self._per_step + offset, state, private=True)
+                    place = index * self._per_step + offset
+                    self._store.put(place, state, private=_is_alone(state))
             elif self._wants(index):
-                self._store.put(index, stage_states[0], private=True)
+                self._store.put(index, stage_states[0], private=_is_alone(stage_states[0]))
         except SnapshotError as error:
             self.failure = error
             self._store.close()
@@ -131,6 +132,11 @@ class StoredStates:
             y = y1
         if self.failure is not None:
             raise self.failure
+
+
+def _is_alone(state: Tensor) -> bool:
+    """Whether a state is all that its memory holds, and not one of a table of them."""
+    return state.untyped_storage().nbytes() == state.nbytes
 
 
 class Rewound:

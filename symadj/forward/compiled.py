@@ -17,6 +17,7 @@ from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
 from symadj.forward.graphs import Graphs, Shortcut, TooLargeError, graphs_of
 from symadj.forward.guards import Entry
+from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
 from symadj.forward.trajectory import Stretch
@@ -94,12 +95,12 @@ class CompiledSteps:
         self.makes_first = not control.is_adaptive
         self._norm: Norm | None = None
         self._outer_norm: Norm | None = None
-        self._tolerances = (torch.zeros(()), torch.zeros(()))
+        self._tolerances = _tolerances(0.0, 1.0)
         if isinstance(control, ErrorControl):
             # The processes that agree on steps talk to each other, which a graph is not to do.
             self._outer_norm = None if control.agreement is None else control.norm
             self._norm = control.norm if control.agreement is None else _itself
-            self._tolerances = (_tolerance(control.rtol), _tolerance(control.atol))
+            self._tolerances = _tolerances(control.rtol, control.atol)
         self.is_alone = is_alone
         self._shortcuts: dict[Any, Shortcut] = {}
         self._lean: list[Shortcut] = []
@@ -183,7 +184,7 @@ class CompiledSteps:
         function = self.graphs.functions.get(key)
         if function is None:
             return False
-        span = torch.empty(5, dtype=self._time_dtype or y0.dtype.to_real(), device=y0.device)
+        span = torch.empty(5, dtype=self.time_dtype(y0), device=y0.device)
         slope = None if self.makes_first else torch.empty_like(y0)
         entry = function.find(self._arguments(self.fixed, (y0, span, slope)))
         if entry is not None:
@@ -216,21 +217,25 @@ class CompiledSteps:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
         return self._numbers(_span(stretch), y)
 
-    def spans_of(self, stretches: Sequence[Stretch], y: Tensor) -> tuple[Tensor, ...]:
-        """Return what `span_of` does for many stretches, made at once."""
+    def spans_of(self, stretches: Sequence[Stretch], y: Tensor) -> Tensor:
+        """Return what `span_of` does for many stretches, made at once: a row for each."""
         values = [value for stretch in stretches for value in _span(stretch)]
-        return self._numbers(values, y).view(-1, 5).unbind()
+        return self._numbers(values, y).view(-1, 5)
 
     def _numbers(self, values: Sequence[float], y: Tensor) -> Tensor:
-        dtype = self._time_dtype or y.dtype.to_real()
+        dtype = self.time_dtype(y)
         code = CODES.get(dtype)
         if code is None or y.device.type != "cpu":
             return torch.tensor(values, dtype=dtype, device=y.device)
         return torch.frombuffer(array(code, values), dtype=dtype)  # a third of the time
 
+    def time_dtype(self, y: Tensor) -> torch.dtype:
+        """Return the dtype in which the times of a step come, beside a state."""
+        return self._time_dtype or y.dtype.to_real()
+
     def changing_span(self, y: Tensor) -> "tuple[array[float], Tensor]":
         """Return five numbers that can be written to, and a tensor that reads them, on the CPU."""
-        dtype = self._time_dtype or y.dtype.to_real()
+        dtype = self.time_dtype(y)
         numbers = array(CODES[dtype], [0.0] * 5)
         return numbers, torch.frombuffer(numbers, dtype=dtype)
 
@@ -314,7 +319,7 @@ class CompiledSteps:
         if self.keeping is not None and self.keeping.is_on:
             return None
         estimates, s = self._norm is not None, len(self.method.rows)
-        dtype = self._time_dtype or y.dtype.to_real()
+        dtype = self.time_dtype(y)
         is_known = dtype in CODES and y.device.type == "cpu" and self._outer_norm is None
         if not is_known or (estimates and not self.method.is_fsal):
             return None
@@ -481,8 +486,13 @@ def _itself(x: Tensor) -> Tensor:
     return x
 
 
-def _tolerance(given: float | Tensor) -> Tensor:
-    return torch.as_tensor(given, dtype=torch.float64)
+def _tolerances(rtol: float | Tensor, atol: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return tolerances as tensors: two, where they are equal, too, as a graph would tell."""
+    first, second = (
+        x.to(torch.float64) if isinstance(x, Tensor) else torch.as_tensor(scalar(x, torch.float64))
+        for x in (rtol, atol)
+    )
+    return first, second.clone() if second is first else second
 
 
 def _first_words(error: Exception) -> str:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from symadj.forward.trajectory import time_tensor
 from symadj.state import Packing
@@ -42,7 +42,7 @@ class Observer:
         self._packing = packing
         self._callbacks: dict[str, Callback] = {}
         for event in (*STEP_EVENTS, *JUDGED_EVENTS):
-            callback = getattr(func, f"callback_{event}", None)
+            callback = _attribute(func, f"callback_{event}")
             if callback is None:
                 continue
             if event in STEP_EVENTS or is_adaptive:
@@ -67,3 +67,11 @@ class Observer:
         if callback is not None:
             time, size = time_tensor(t0, y0.device), time_tensor(abs(h), y0.device)
             callback(time, self._packing.unpack(y0), size)
+
+
+def _attribute(func: object, name: str) -> Any:
+    """Return an attribute, or None: a module says soonest in its own places that it has none."""
+    is_usual = isinstance(func, nn.Module) and type(func).__getattr__ is nn.Module.__getattr__
+    if is_usual and not (name in vars(func) or hasattr(type(func), name)):
+        return None  # it has parameters, buffers and modules beside, which nobody calls so
+    return getattr(func, name, None)

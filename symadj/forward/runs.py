@@ -5,12 +5,15 @@ prescribed, and where something fails: there it stops, and leaves the step to th
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid
+from symadj.forward.graphs import Shortcut
+from symadj.forward.nativeruns import NativeRun
 from symadj.forward.slopes import SlopeList
 from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
 
@@ -77,6 +80,9 @@ class StepRun:
         self._stats, self._keep_step, self._want_stages = stats, keep_step, want_stages
         self._num_kept = len(compiled.method.rows) - 1 if want_stages else 0
         self._call = compiled.lean_step(y, self._num_kept)
+        self._native = None
+        if self._call is not None:
+            self._native = NativeRun.of(self._call, control, y, compiled.time_dtype(y), end_side)
 
     def advance(
         self, at: Position, slopes: SlopeList, until: float, steps: list[Step], next_output: int
@@ -100,9 +106,49 @@ class StepRun:
         Position
             Where the next step is to be tried, by the loop that looks at everything.
         """
-        call, control, end_side = self._call, self._control, self._end_side
-        if call is None or not at.was_finite:
+        if self._call is None or not at.was_finite:
             return at
+        if self._native is not None:
+            return self._by_native_loop(self._native, at, slopes, until, steps, next_output)
+        return self._by_loop(self._call, at, slopes, until, steps, next_output)
+
+    def _by_native_loop(
+        self,
+        native: NativeRun,
+        at: Position,
+        slopes: SlopeList,
+        until: float,
+        steps: list[Step],
+        next_output: int,
+    ) -> Position:
+        t, y, carry, attempts, side, shares_first_slope, was_finite = at
+        width, has_room = 1 + self._num_kept, False
+        while not has_room and was_finite:
+            left = self._control.max_attempts - attempts
+            taken = native.advance(t, y, carry, until, side, slopes.k[0], left)
+            states, was_finite, has_room = taken.states, taken.was_finite, not taken.is_full
+            for index in range(len(states) // width):
+                t, t1, h = taken.times[3 * index : 3 * index + 3]
+                y1, *kept = states[width * index : width * index + width]
+                stretch = Stretch(t, t1, h, side, self._end_side)
+                self._accept(Step(stretch, shares_first_slope, next_output, ()), y, kept, steps)
+                t, y, side, shares_first_slope = t1, y1, -1, True
+            carry, attempts = taken.carry, attempts + taken.num_tried
+            slopes.k[0] = taken.slope
+            self._stats.num_rejected += taken.num_tried - len(states) // width
+            self._compiled.count(taken.num_tried)
+        return Position(t, y, carry, attempts, side, shares_first_slope, was_finite)
+
+    def _by_loop(
+        self,
+        call: Shortcut,
+        at: Position,
+        slopes: SlopeList,
+        until: float,
+        steps: list[Step],
+        next_output: int,
+    ) -> Position:
+        control, end_side = self._control, self._end_side
         t, y, carry, attempts, first_side, shares_first_slope, was_finite = at
         first_slope = None if self._compiled.makes_first else slopes.k[0]
         numbers, span = self._compiled.changing_span(y)
@@ -129,12 +175,9 @@ class StepRun:
             if not accepted:
                 self._stats.num_rejected += 1
                 continue
-            self._stats.num_accepted += 1
             stretch = Stretch(t, t1, h, first_side, end_side)
             step = Step(stretch, shares_first_slope, next_output, ())
-            if self._keep_step is not None:
-                self._keep_step(step, (y, *made[: self._num_kept]), ())
-            steps.append(step)
+            self._accept(step, y, made[: self._num_kept], steps)
             t, y = t1, y1
             if first_slope is not None:
                 first_slope, first_side, shares_first_slope = made[-1], -1, True
@@ -142,3 +185,10 @@ class StepRun:
         if first_slope is not None:
             slopes.k[0] = first_slope
         return Position(t, y, carry, attempts, first_side, shares_first_slope, was_finite)
+
+    def _accept(self, step: Step, y: Tensor, kept: Sequence[Tensor], steps: list[Step]) -> None:
+        """Enter an accepted step, from a state, with the stage states that are kept of it."""
+        self._stats.num_accepted += 1
+        if self._keep_step is not None:
+            self._keep_step(step, (y, *kept), ())
+        steps.append(step)

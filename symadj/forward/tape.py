@@ -7,7 +7,7 @@ same, with intermediate results in a workspace that is used for call after call.
 """
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -205,12 +205,31 @@ class _Dtypes:
 DTYPES = {name: found for name, found in vars(torch).items() if isinstance(found, torch.dtype)}
 
 
-class _Seat:
-    """Where one tensor is an argument, and where views of it are."""
+class Seat:
+    """Where one tensor is an argument, and where views of it are.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    places : list of (list or dict, key)
+        Where it is.
+    views : list of (tuple, list of places)
+        Size, stride and offset of a view, and where that is.
+    buffer : Buffer or None
+        How its memory is allocated; None for an input.
+    """
+
+    def __init__(self, buffer: Buffer | None = None) -> None:
+        self.buffer = buffer
         self.places: list[tuple[Any, Any]] = []
         self.views: list[tuple[tuple[Any, ...], list[tuple[Any, Any]]]] = []
+
+    def offsets(self) -> Iterator[tuple[Any, Any, int]]:
+        """Yield each place, of views too, and how many numbers into the tensor it begins."""
+        for into, key in self.places:
+            yield into, key, 0
+        for (_, _, offset), places in self.views:
+            for into, key in places:
+                yield into, key, offset
 
 
 class Tape:
@@ -224,16 +243,28 @@ class Tape:
     fresh : frozenset of int, optional
         Which outputs get memory of their own in each call; the others lie in the workspace, to be
         read before the next call. All of them, unless given.
+
+    Attributes
+    ----------
+    calls : list of (callable, list, dict)
+        Kernels and their arguments.
+    inputs : list of Seat
+        Where each input goes.
+    takes_pointers_alone : bool
+        Whether all of them are the compiler's own, and every argument is where numbers lie.
+    companion : object
+        What somebody has made of this tape, and wants to find with it the next time.
     """
 
     def __init__(self, recipe: Recipe, fresh: frozenset[int] | None = None) -> None:
         self.fresh = fresh
+        self.companion: Any = None
         self._outputs: list[Any] = [None] * len(recipe.outputs)
-        self._calls: list[tuple[Callable[..., object], list[Any], dict[str, Any]]] = []
-        seats: dict[Stand, _Seat] = {Stand("input", i): _Seat() for i in range(recipe.num_inputs)}
+        self.calls: list[tuple[Callable[..., object], list[Any], dict[str, Any]]] = []
+        seats: dict[Stand, Seat] = {Stand("input", i): Seat() for i in range(recipe.num_inputs)}
         for kernel in recipe.kernels:
             args, kwargs = list(kernel.args), dict(kernel.kwargs)
-            self._calls.append((kernel.function, args, kwargs))
+            self.calls.append((kernel.function, args, kwargs))
             reads_shape = not kernel.is_own
             for key, value in (*enumerate(args), *kwargs.items()):
                 if isinstance(value, Stand):
@@ -247,9 +278,15 @@ class Tape:
             for place, stand in enumerate(recipe.outputs)
             if fresh is None or place in fresh
         }
+        self.takes_pointers_alone = all(
+            kernel.is_own and not kernel.kwargs and all(isinstance(x, Stand) for x in kernel.args)
+            for kernel in recipe.kernels
+        )
+        bases = [recipe.base(stand) for stand in recipe.outputs]
+        self._made = [seats[base] if bases.count(base) == 1 else None for base in bases]
         self._allocate, self._view = recipe.tools[ALLOCATE], recipe.tools[VIEW]
-        self._seats = [seats[Stand("input", i)] for i in range(recipe.num_inputs)]
-        self._allocations: list[tuple[Buffer, _Seat]] = []
+        self.inputs = [seats[Stand("input", i)] for i in range(recipe.num_inputs)]
+        self._allocations: list[tuple[Buffer, Seat]] = []
         for index, buffer in enumerate(recipe.buffers):
             seat = seats.get(Stand("buffer", index))
             if seat is None:
@@ -259,10 +296,10 @@ class Tape:
             else:
                 self._put(seat, torch.empty_strided(buffer.size, buffer.stride, dtype=buffer.dtype))
         # With no input in its place, and no output.
-        self._blank = [(args.copy(), kwargs.copy()) for _, args, kwargs in self._calls]
+        self._blank = [(args.copy(), kwargs.copy()) for _, args, kwargs in self.calls]
         self._blank_outputs = self._outputs.copy()
 
-    def _put(self, seat: _Seat, x: Any) -> None:
+    def _put(self, seat: Seat, x: Any) -> None:
         for into, key in seat.places:
             into[key] = x
         for how, places in seat.views:
@@ -272,14 +309,19 @@ class Tape:
 
     def put(self, index: int, x: Any) -> None:
         """Put an input in its places, for the calls that follow."""
-        self._put(self._seats[index], x)
+        self._put(self.inputs[index], x)
+
+    def seat_of_output(self, place: int) -> Seat | None:
+        """Return where an output goes; None if its memory is that of others, or of an input."""
+        seat = self._made[place]
+        return None if seat is None or seat.buffer is None else seat
 
     def run(self) -> list[Any]:
         """Call the kernels with what was put in place, and return the outputs."""
         allocate = self._allocate
         for buffer, seat in self._allocations:
             self._put(seat, allocate(*buffer))
-        for function, args, kwargs in self._calls:
+        for function, args, kwargs in self.calls:
             function(*args, **kwargs)
         return self._outputs.copy()
 
@@ -292,7 +334,7 @@ class Tape:
     def let_go(self) -> None:
         """Hold on to nothing but the workspace."""
         for (_, args, kwargs), (blank_args, blank_kwargs) in zip(
-            self._calls, self._blank, strict=True
+            self.calls, self._blank, strict=True
         ):
             args[:] = blank_args
             kwargs.update(blank_kwargs)
@@ -300,7 +342,7 @@ class Tape:
 
 
 def _note(
-    seats: dict[Stand, _Seat],
+    seats: dict[Stand, Seat],
     recipe: Recipe,
     stand: Stand,
     place: tuple[Any, Any],
@@ -312,7 +354,9 @@ def _note(
     The compiler's own kernels read where the numbers of a tensor begin, and nothing else of it.
     """
     base, how = recipe.base(stand), recipe.view(stand)
-    seat = seats.setdefault(base, _Seat())
+    if base not in seats:
+        seats[base] = Seat(recipe.buffers[base.index] if base.kind == "buffer" else None)
+    seat = seats[base]
     if how is None or (not reads_shape and how[2] == 0):
         seat.places.append(place)
         return

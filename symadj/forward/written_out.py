@@ -53,15 +53,15 @@ def small_addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: f
 
 
 def _written_out(a: Tensor, b: Tensor) -> Tensor:
+    if b.shape[1] < SHORT <= a.shape[0] and not a.is_contiguous():
+        return _written_out(b.t(), a.t()).t()
     if b.shape[1] < SHORT:
         return (_in_order(a).unsqueeze(1) * _in_order(b.t()).unsqueeze(0)).sum(2)
-    return (a.unsqueeze(2) * _in_order(b).unsqueeze(0)).sum(1)
+    return (_in_order(a).unsqueeze(2) * _in_order(b).unsqueeze(0)).sum(1)
 
 
 def _in_order(x: Tensor) -> Tensor:
     """Return a matrix whose rows lie one after the other: loops over strides take no vectors."""
-    if x.is_contiguous():
-        return x
     ordered: Tensor = torch.ops.prims.inductor_force_stride_order.default(x, (x.shape[1], 1))
     return ordered
 
