@@ -23,7 +23,9 @@ from symadj.forward.controller import (
     ErrorControl,
     FixedGrid,
     largest_rms_norm,
+    plain_power,
     rms_norm,
+    torch_power,
 )
 from symadj.forward.event import Event
 from symadj.forward.field import Field
@@ -104,12 +106,12 @@ def read_call(
     """
     tableau = tableau_named(method)
     read = read_options(tableau, options)
-    check_times(t)
+    values = check_times(t)
     for name, value in (("rtol", rtol), ("atol", atol), *(options or {}).items()):
         if isinstance(value, Tensor | tuple | list):
             _refuse_gradient(name, value)
     times = t.to(flat.device)
-    listed = tuple(plain(times).double().tolist())
+    listed = tuple(values)
     if event_fn is not None and read.get("sync_steps", False) is not False:
         raise UnsupportedError(
             "options['sync_steps'] and event_fn were given: processes that take the same steps end "
@@ -168,8 +170,8 @@ def read_call(
     return Reading(ivp, times, knots, pinned, read)
 
 
-def check_times(t: Any) -> None:
-    """Raise unless ``t`` is a strictly monotone vector of finite floats."""
+def check_times(t: Any) -> list[float]:
+    """Return the times of a strictly monotone vector of finite floats; raise if it is none."""
     if not isinstance(t, Tensor):
         raise InvalidTypeError(
             f"t must be a torch.Tensor of times, and is a {type(t).__name__}: pass torch.tensor(t)."
@@ -189,7 +191,7 @@ def check_times(t: Any) -> None:
             "same steps: leave t out of in_dims, or rescale time in f (f(t * s, y) * s solves to "
             "t = s)."
         )
-    values = plain(t).tolist()
+    values: list[float] = plain(t).tolist()
     if not all(map(math.isfinite, values)):
         raise InvalidTimesError(f"t holds NaN or infinite times: {_brief(values)}.")
     later = values[1:]
@@ -198,6 +200,7 @@ def check_times(t: Any) -> None:
             f"t must be strictly increasing or strictly decreasing, and is {_brief(values)}: sort "
             f"it, and leave out repeated times (torch.unique does both)."
         )
+    return values
 
 
 def _brief(listed: list[float]) -> str:
@@ -307,6 +310,7 @@ def _error_control(
         prescribed=prescribed,
         jumps=frozenset(jumps),
         round_time=_single if is_single else float,
+        power=plain_power if read["compile"] else torch_power,
     )
 
 

@@ -16,6 +16,8 @@ from torch import nn
 
 import symadj.adjoint.compiled
 from symadj import odeint, odeint_dense, solve
+from symadj.adjoint.crossing import Crossing
+from symadj.captured import CapturedTensors
 from symadj.errors import (
     CapturedTensorError,
     CompileFallbackWarning,
@@ -26,6 +28,7 @@ from symadj.errors import (
     UnsupportedError,
 )
 from symadj.forward.compiled import graphs_of
+from symadj.forward.nativeruns import NativeRun
 from tests.fields import Flow, HamiltonianNetwork, Network, gradient_error
 from tests.oracle import outputs_along
 
@@ -582,6 +585,83 @@ def test_what_does_not_go_together_is_refused(arguments, error, words):
         odeint(Network(), *problem(), **arguments)
 
 
+@pytest.fixture
+def looks(monkeypatch):
+    """Fields whose evaluations were looked at."""
+    seen, look = [], CapturedTensors.__call__
+
+    def noted(self, field, t, y):
+        seen.append(field.func)
+        return look(self, field, t, y)
+
+    monkeypatch.setattr(CapturedTensors, "__call__", noted)
+    return seen
+
+
+def reading(weight):
+    return lambda t, y: torch.tanh(y @ weight) * t
+
+
+def test_a_solve_like_one_before_is_not_looked_at(looks):
+    (y0, t), counts = problem(), []
+    for _ in range(4):
+        weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+        func, inputs = reading(weight), (y0, t, weight)
+        looks.clear()
+        found = gradients(odeint(func, y0, t, options=TRACED), inputs)
+        counts.append(len(looks))
+        assert gradient_error(found, gradients(odeint(func, y0, t), inputs)) < 1e-12
+    assert counts == [1, 1, 0, 0]  # the first makes a graph, the second learns what it reads
+
+
+def test_a_tensor_in_the_place_of_another_gets_its_gradient():
+    root, (y0, t) = torch.randn(3, 3, dtype=DTYPE, requires_grad=True), problem()
+    weights = [torch.randn(3, 3, dtype=DTYPE, requires_grad=True) for _ in range(3)]
+    for weight in (*weights, root.exp(), weights[0], root.sin()):
+        func, leaf = reading(weight), weight if weight.is_leaf else root
+        found = gradients(odeint(func, y0, t, options=TRACED), (y0, leaf))
+        assert gradient_error(found, gradients(odeint(func, y0, t), (y0, leaf))) < 1e-12
+
+
+def test_a_parameter_in_the_place_of_another_gets_its_gradient():
+    network, (y0, t) = Network(), problem()
+    for _ in range(3):
+        odeint(network, y0, t, options=TRACED)
+    network.inner.weight = nn.Parameter(torch.randn_like(network.inner.weight))
+    check_exact(network, y0, t, tuple(network.parameters()))
+
+
+def test_what_a_graph_reads_without_a_gradient_gets_none():
+    shift, (y0, t) = torch.randn(3, dtype=DTYPE, requires_grad=True), problem()
+    func = lambda t, y: torch.tanh(y) + shift.detach()
+    for _ in range(4):
+        ys = odeint(func, y0, t, options=TRACED)
+        assert torch.autograd.grad(weighted(ys), shift, allow_unused=True) == (None,)
+
+
+def test_arguments_of_a_solve_like_one_before():
+    weight, (y0, t) = torch.randn(3, 3, dtype=DTYPE, requires_grad=True), problem()
+    func = lambda t, y, scale: torch.tanh(y @ weight) * scale
+    for value in (1.0, 2.0, 3.0, 4.0):
+        scale = torch.tensor(value, dtype=DTYPE, requires_grad=True)
+        inputs = (y0, weight, scale)
+        found = gradients(odeint(func, y0, t, args=(scale * 2,), options=TRACED), inputs)
+        expected = gradients(odeint(func, y0, t, args=(scale * 2,)), inputs)
+        assert gradient_error(found, expected) < 1e-12
+
+
+def test_a_module_that_begins_to_draw_numbers_is_noticed():
+    dropping, (y0, t) = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 3)).double(), problem()
+    func = lambda t, y: dropping(y)
+    dropping.eval()
+    for _ in range(3):
+        odeint(func, y0, t, method="rk4", options=TRACED)
+    dropping.train()
+    with pytest.warns(CompileFallbackWarning, match="random"):
+        solution = solve(func, y0, t, method="rk4", options=TRACED)
+    assert len(solution.steps[0].carried) > 0
+
+
 in_earnest = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None,
     reason="torch's default compiler needs a C++ compiler",
@@ -638,3 +718,117 @@ def test_tapes_hold_on_to_nothing_of_the_caller():
     del y0, argument, ys
     gc.collect()
     assert [x() for x in held] == [None, None, None]
+
+
+def small(t, y):
+    """Rejects steps where it rises, and jumps at 0.5."""
+    rise = torch.tanh((t - 0.6) * 80.0) + torch.where(t < 0.5, 0.0, 1.0)
+    return rise.to(y.dtype) * torch.tanh(y.roll(1, -1)) - y
+
+
+def small_solve(dtype, options, *, backwards=False, **kwargs):
+    generator = torch.Generator().manual_seed(0)
+    y0 = torch.randn(4, 3, dtype=dtype, generator=generator).requires_grad_()
+    t = torch.tensor([0.0, 0.4, 1.2], dtype=dtype)
+    given = {"rtol": 1e-5, "atol": 1e-5, **kwargs}
+    solution = solve(
+        small, y0, 1.2 - t if backwards else t, **given, options={"compile": True, **options}
+    )
+    return solution, gradients(solution.ys, (y0,))
+
+
+@pytest.fixture
+def natively(monkeypatch):
+    """Ways to count how often C++ takes steps and transposes them, and to have Python do it."""
+    counts = {"steps": 0, "crossings": 0}
+
+    def counted(owner, name, kind):
+        original = getattr(owner, name)
+
+        def call(self, *args):
+            counts[kind] += 1
+            return original(self, *args)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(NativeRun, "advance", "steps")
+    counted(Crossing, "across", "crossings")
+
+    def by_python():
+        monkeypatch.setattr(NativeRun, "of", lambda *_: None)
+        monkeypatch.setattr(Crossing, "of", lambda *_: None)
+
+    return counts, by_python
+
+
+@in_earnest
+@pytest.mark.parametrize(
+    ("dtype", "asked"),
+    [
+        (torch.float64, {}),
+        (torch.float64, {"checkpoints": "stages"}),
+        (torch.float64, {"options": {"jump_t": [0.5, 1.0], "step_t": [0.3]}}),
+        (torch.float64, {"options": {"min_step": 0.05, "dfactor": 0.5}, "rtol": 1e-9}),
+        (torch.float64, {"options": {"pcoeff": 0.4, "icoeff": 0.3, "dcoeff": 0.1}}),
+        (torch.float64, {"options": {"output": "step"}, "backwards": True}),
+        (torch.float32, {}),
+        (torch.float32, {"options": {"dtype": torch.float32, "pcoeff": 0.2}}),
+    ],
+)
+def test_loops_in_earnest_are_those_of_python(dtype, asked, natively):
+    """To the bit: the kernels are the same, and so is the control of the step size."""
+    counts, by_python = natively
+    asked = dict(asked)
+    options = asked.pop("options", {})
+    small_solve(dtype, options, **asked)  # a first step by a graph that was just made
+    counts.update(steps=0, crossings=0)
+    native, of_native = small_solve(dtype, options, **asked)
+    assert min(counts.values()) > 0
+    by_python()
+    counts.update(steps=0, crossings=0)
+    plain, of_plain = small_solve(dtype, options, **asked)
+    assert counts == {"steps": 0, "crossings": 0}
+    assert native.steps == plain.steps
+    assert native.stats == plain.stats
+    assert native.stats.num_rejected > 0
+    assert torch.equal(native.ys, plain.ys)
+    assert all(torch.equal(a, b) for a, b in zip(of_native, of_plain, strict=True))
+
+
+@in_earnest
+def test_loops_in_earnest_fill_more_than_one_table(natively):
+    counts, by_python = natively
+    options = {"max_step": 0.004}
+    small_solve(torch.float64, options)
+    native, of_native = small_solve(torch.float64, options)
+    assert counts["steps"] > 4
+    by_python()
+    plain, of_plain = small_solve(torch.float64, options)
+    assert native.steps == plain.steps
+    assert len(native.steps) > 300
+    assert all(torch.equal(a, b) for a, b in zip(of_native, of_plain, strict=True))
+
+
+@in_earnest
+def test_loops_in_earnest_fail_as_those_of_python(natively):
+    _, by_python = natively
+    small_solve(torch.float64, {})
+    failures = []
+    for _ in range(2):
+        with pytest.raises(MaxStepsError) as failure:
+            small_solve(torch.float64, {"max_num_steps": 7, "max_step": 0.03})
+        failures.append(failure.value)
+        by_python()
+    native, plain = failures
+    assert str(native) == str(plain)
+    assert torch.equal(native.y, plain.y)
+
+
+@in_earnest
+def test_large_steps_are_left_to_python(natively):
+    counts, _ = natively
+    y0 = torch.randn(40, 300, dtype=DTYPE, requires_grad=True)
+    t = torch.linspace(0.0, 1.0, 3, dtype=DTYPE)
+    ys = odeint(small, y0, t, rtol=1e-5, atol=1e-5, options={"compile": True})
+    gradients(ys, (y0,))
+    assert counts == {"steps": 0, "crossings": 0}

@@ -33,6 +33,20 @@ from symadj.forward.scalars import scalar
 from symadj.forward.transforms import largest, plain
 from symadj.types import Norm
 
+
+def torch_power(base: float, exponent: float) -> float:
+    """Return a power, to the bits of torchdiffeq's."""
+    return torch.pow(torch.scalar_tensor(base, dtype=torch.float64), exponent).item()
+
+
+def plain_power(base: float, exponent: float) -> float:
+    """Return a power as the C library does, which differs in the last bit now and then."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+
+
 Carry: TypeAlias = tuple[float, ...]
 """What a controller carries from step to step."""
 
@@ -154,6 +168,8 @@ class ErrorControl:
         are output times.
     round_time : callable
         Rounds a time to the dtype in which times are kept.
+    power : callable
+        ``(base, exponent)``: of compiled steps, which have no bits to keep, `plain_power`.
     agreement : Agreement or None
         With the processes that take the same steps; the norm is then one over all of them.
     """
@@ -175,6 +191,7 @@ class ErrorControl:
     prescribed: frozenset[float] = frozenset()
     jumps: frozenset[float] = frozenset()
     round_time: Callable[[float], float] = float
+    power: Callable[[float, float], float] = torch_power
     agreement: Agreement | None = None
     is_adaptive = True
     has_grid = False
@@ -233,11 +250,10 @@ class ErrorControl:
         # After a rejection earlier ratios must not make the next step larger.
         most = self.ifactor if ratio <= 1 else min(self.ifactor, self.safety)
         p, i, d = self.pid
-        # torch's power, not Python's: they differ in the last bit now and then.
-        power = _power(ratio, (p + i + d) / self.order)
+        power = self.power(ratio, (p + i + d) / self.order)
         for exponent, earlier in zip((-(p + 2 * d), d), carry[1:], strict=True):
             if exponent and earlier:
-                power *= _power(earlier, exponent / self.order)
+                power *= self.power(earlier, exponent / self.order)
         return min(most, max(self.safety / power, least))
 
     def _bounded(self, size: float) -> float:
@@ -292,10 +308,6 @@ class ErrorControl:
     def _norm_of(self, flat: Tensor) -> Tensor:
         norm = largest(torch.as_tensor(self.norm(flat)))
         return norm.to(flat.device, flat.dtype.to_real()).abs()
-
-
-def _power(base: float, exponent: float) -> float:
-    return torch.pow(torch.scalar_tensor(base, dtype=torch.float64), exponent).item()
 
 
 def rms_norm(x: Tensor) -> Tensor:

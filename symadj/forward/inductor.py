@@ -85,8 +85,8 @@ class Inner:
             outputs: Sequence[Any] = self.function(list(inputs))
         else:
             outputs = tape(inputs)
-        # What else autograd has saved of them is out of date, which it has to see.
-        torch.autograd.graph.increment_version([given[place] for place in self._edited])
+        if self._edited:  # what else autograd has saved of them is out of date: it has to see that
+            torch.autograd.graph.increment_version([given[place] for place in self._edited])
         return inputs, outputs, tape
 
     def borrow(self, fresh: frozenset[int] | None = None) -> Tape | None:

@@ -1,6 +1,6 @@
 """Runs of steps under error control in C++: `symadj.forward.runs`, where a step is small.
 
-The loop there is that of `symadj.forward.controller`, but for the power, which is the C library's.
+The loop there is that of `symadj.forward.controller`, written once more.
 """
 
 from array import array

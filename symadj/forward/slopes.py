@@ -116,7 +116,7 @@ class SlopeList:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self.k: list[Tensor] = [weights.rows] * (weights.num_stages + 1)
+        self.k: list[Tensor] = [weights.table] * (weights.num_stages + 1)  # until there is a slope
 
     def combine(self, row: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
@@ -127,7 +127,7 @@ class SlopeList:
 
     def put(self, i: int, slope: Tensor) -> None:
         """Take slope ``i``."""
-        self.k[i] = slope.to(self.weights.rows.dtype)
+        self.k[i] = slope.to(self.weights.table.dtype)
 
     def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""

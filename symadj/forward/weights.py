@@ -92,6 +92,8 @@ class Weights:
 
     Attributes
     ----------
+    table : Tensor, shape (s + 3, s + 1)
+        `rows` for ``h = 1``.
     num_stages : int
         Evaluations that belong to a step itself, ``s``: the end slope is not one of them.
     counts : tuple of int
@@ -109,9 +111,9 @@ class Weights:
         self.num_stages = tableau.num_evaluations
         self.counts = _counts(tableau)
         self.orders: tuple[Order, ...] | None = None
-        self._table = _table(tableau, y.dtype, y.device)
+        self.table = _table(tableau, y.dtype, y.device)
         if is_transformed():
-            self.rows = self._table
+            self.rows = self.table
             return
         self.orders = _orders(tableau, y.dtype, y.device)
         self._h: float | None = None
@@ -121,7 +123,7 @@ class Weights:
     @cached_property
     def _after_one(self) -> Tensor:
         """`rows`, with a 1 before each; not made where graphs take the steps."""
-        return self._table.new_ones(self.num_stages + 3, self.num_stages + 2)
+        return self.table.new_ones(self.num_stages + 3, self.num_stages + 2)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -177,11 +179,11 @@ class Weights:
     def scale(self, h: float | Tensor) -> None:
         """Take another step size; a tensor, or any under a transform, leaves `rows` alone new."""
         if isinstance(h, Tensor) or is_transformed():
-            self.rows = self._table * h
+            self.rows = self.table * h
         elif h != self._h:
             self._h = h
             self._numbers = None
-            torch.mul(self._table, h, out=self.rows)
+            torch.mul(self.table, h, out=self.rows)
 
 
 DTYPES_OF_NUMBERS = (torch.float32, torch.float64)
@@ -201,7 +203,7 @@ class Clock:
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor, time_dtype: torch.dtype | None) -> None:
-        self._tableau = tableau
+        self.tableau = tableau
         self._dtype = y.dtype.to_real()
         self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
 
@@ -219,7 +221,7 @@ class Clock:
             direction = math.copysign(1.0, stretch.h)
             # nextafter(t, t) is t: where there is no shift the time stays as it is.
             sides = stretch.first_side * direction, stretch.end_side * direction
-            shift = _shift(self._tableau, self._dtype, times.device, *sides)
+            shift = _shift(self.tableau, self._dtype, times.device, *sides)
             times = torch.nextafter(times, times + shift)
         return times.unbind()
 
