@@ -770,6 +770,7 @@ def natively(monkeypatch):
         (torch.float64, {"options": {"jump_t": [0.5, 1.0], "step_t": [0.3]}}),
         (torch.float64, {"options": {"min_step": 0.05, "dfactor": 0.5}, "rtol": 1e-9}),
         (torch.float64, {"options": {"pcoeff": 0.4, "icoeff": 0.3, "dcoeff": 0.1}}),
+        (torch.float64, {"options": {"pcoeff": -1.5, "first_step": 0.5, "max_num_steps": 900}}),
         (torch.float64, {"options": {"output": "step"}, "backwards": True}),
         (torch.float32, {}),
         (torch.float32, {"options": {"dtype": torch.float32, "pcoeff": 0.2}}),
