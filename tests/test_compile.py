@@ -833,3 +833,22 @@ def test_large_steps_are_left_to_python(natively):
     ys = odeint(small, y0, t, rtol=1e-5, atol=1e-5, options={"compile": True})
     gradients(ys, (y0,))
     assert counts == {"steps": 0, "crossings": 0}
+
+
+@in_earnest
+def test_loops_that_cannot_be_built_are_named_and_done_without(monkeypatch):
+    def build(_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr("symadj.forward.native.build", build)
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    func, (y0, _) = lambda t, y: torch.sin(y @ weight), problem()
+    t = torch.tensor([0.0, 8.0], dtype=DTYPE)
+    odeint(func, y0, t, options={"compile": True})  # makes the graphs
+    with pytest.warns(CompileFallbackWarning, match="no compiler.*called from Python"):
+        found = gradients(odeint(func, y0, t, options={"compile": True}), (y0, weight))
+    expected = gradients(odeint(func, y0, t), (y0, weight))
+    assert gradient_error(found, expected) < 1e-7  # sizes of steps differ in the last digits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once
+        gradients(odeint(func, y0, t, options={"compile": True}), (y0, weight))

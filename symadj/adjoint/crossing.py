@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, seats_like
+from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
 from symadj.forward.tape import Tape
 
 MOST_STATE_BYTES = 2**13
@@ -82,7 +82,10 @@ class Crossing:
             return "the result shares its memory"
         dtypes = dict.fromkeys(sorted(inputs), adjoint_state.dtype) | {SPAN: span_dtype}
         changing = {inputs[place]: dtype for place, dtype in dtypes.items()}
-        return Crossing(Pointers(tape, changing, seats), adjoint_state, num_states)
+        pointers = pointers_of(tape, changing, seats)
+        if pointers is None:
+            return "there are no loops"
+        return Crossing(pointers, adjoint_state, num_states)
 
     def across(
         self, adjoint_state: Tensor, spans: Tensor, states: Sequence[Sequence[Tensor]]

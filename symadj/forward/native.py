@@ -8,6 +8,7 @@ cache builds them, once for each number of pointers.
 
 import ctypes
 import sys
+import warnings
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from symadj.errors import CompileFallbackWarning
 from symadj.forward.tape import Seat, Tape
 
 SOURCE = Path(__file__).with_name("loops.cpp")
@@ -99,6 +101,23 @@ class Pointers:
         for place, into, key in places:
             if into[key] is not None:
                 self._args[place] = into[key].data_ptr()
+
+
+def pointers_of(
+    tape: Tape, inputs: Mapping[int, torch.dtype], outputs: Sequence[Seat]
+) -> Pointers | None:
+    """Return `Pointers`; None, after a warning, if their loops cannot be built."""
+    try:
+        return Pointers(tape, inputs, outputs)
+    except Exception as error:  # what the compiler's cache does is the compiler's to say
+        warnings.warn(
+            f"options={{'compile': ...}}: loops in C++ cannot be built ({error}). The solve goes "
+            f"on with its steps called from Python, as exact, but not as fast. They need a C++ "
+            f"compiler, and torch's inductor as it is in torch 2.13.",
+            CompileFallbackWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 def seats_like(tape: Tape, outputs: Iterable[int], y: Tensor) -> list[Seat] | None:

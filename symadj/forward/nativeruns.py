@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symadj.forward.controller import Carry, ErrorControl
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, seats_like
+from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
 from symadj.forward.tape import Tape
 
 MOST_TABLE_BYTES = 2**16
@@ -123,11 +123,13 @@ class NativeRun:
         if seats is None or ratio is None or ratio.buffer is None:
             return "an output shares its memory"
         dtypes = (y.dtype, span_dtype, y.dtype)
-        pointers = Pointers(
+        pointers = pointers_of(
             tape,
             {inputs[place]: dtype for place, dtype in enumerate(dtypes)},
             [*seats[:2], ratio, *seats[2:]],
         )
+        if pointers is None:
+            return "there are no loops"
         return NativeRun(pointers, y, (span_dtype, ratio.buffer.dtype), len(kept))
 
     def _begin(self, control: ErrorControl, end_side: int) -> None:
