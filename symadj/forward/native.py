@@ -110,14 +110,20 @@ def pointers_of(
     try:
         return Pointers(tape, inputs, outputs)
     except Exception as error:  # what the compiler's cache does is the compiler's to say
-        warnings.warn(
-            f"options={{'compile': ...}}: loops in C++ cannot be built ({error}). The solve goes "
-            f"on with its steps called from Python, as exact, but not as fast. They need a C++ "
-            f"compiler, and torch's inductor as it is in torch 2.13.",
-            CompileFallbackWarning,
-            stacklevel=2,
-        )
+        _say(str(error))
         return None
+
+
+@lru_cache(maxsize=64)
+def _say(reason: str) -> None:
+    """Say once why there are no loops."""
+    warnings.warn(
+        f"options={{'compile': ...}}: loops in C++ cannot be built ({reason}). The solve goes on "
+        f"with its steps called from Python, as exact, but not as fast. They need a C++ compiler, "
+        f"and torch's inductor as it is in torch 2.13.",
+        CompileFallbackWarning,
+        stacklevel=2,
+    )
 
 
 def seats_like(tape: Tape, outputs: Iterable[int], y: Tensor) -> list[Seat] | None:
