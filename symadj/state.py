@@ -113,12 +113,12 @@ class Packing:
         Returns
         -------
         Tensor, shape (n,)
-            A view of ``y`` where that is possible.
+            A view of ``y`` where that is possible: its numbers lie one after the other.
         """
         parts: Sequence[Tensor] = (y,) if isinstance(y, Tensor) else pytree.tree_leaves(y)
         if self.layouts is not None:
             parts = tuple(map(Layout.share, self.layouts, parts))
-        return self.join(parts)
+        return self.join(parts).contiguous()
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """Return parts as one vector, shape (n,); a view where one part allows it."""

@@ -852,3 +852,37 @@ def test_loops_that_cannot_be_built_are_named_and_done_without(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is said once
         gradients(odeint(func, y0, t, options={"compile": True}), (y0, weight))
+
+
+@in_earnest
+def test_numbers_that_lie_apart_in_earnest():
+    """A state that is every second number of another, and slopes that are one number each."""
+    numbers = torch.randn(6, dtype=DTYPE)
+    func = lambda t, y: torch.sin(y.sum() * t).expand(3)
+    t = torch.linspace(0.0, 4.0, 4, dtype=DTYPE)
+    for _ in range(3):
+        y0 = numbers[::2].detach().requires_grad_()
+        found = solve(func, y0, t, options={"compile": True})
+        plain = solve(func, y0, t)
+        torch.testing.assert_close(found.ys, plain.ys, rtol=1e-9, atol=1e-11)
+        assert gradient_error(gradients(found.ys, (y0,)), gradients(plain.ys, (y0,))) < 1e-7
+        assert found.stats.num_accepted == plain.stats.num_accepted > 4
+
+
+@in_earnest
+def test_inference_mode_before_training_in_earnest():
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    func, (y0, _) = lambda t, y: torch.cos(y @ weight * t), problem()
+    t = torch.linspace(0.0, 4.0, 3, dtype=DTYPE)
+    plain = odeint(func, y0, t)
+    expected = gradients(plain, (y0, weight))
+    for _ in range(3):
+        with torch.inference_mode():
+            ys = odeint(func, y0, t, options={"compile": True})
+        torch.testing.assert_close(ys, plain, rtol=1e-9, atol=1e-11)
+    for _ in range(3):
+        found = gradients(odeint(func, y0, t, options={"compile": True}), (y0, weight))
+        assert gradient_error(found, expected) < 1e-7
+    with torch.inference_mode():
+        ys = odeint(func, y0, t, options={"compile": True})
+    torch.testing.assert_close(ys, plain, rtol=1e-9, atol=1e-11)

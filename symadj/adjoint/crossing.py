@@ -9,6 +9,7 @@ from torch import Tensor
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
 from symadj.forward.tape import Tape
+from symadj.forward.transforms import outside_transforms
 
 MOST_STATE_BYTES = 2**13
 """A state beyond which Python may as well cross steps one by one."""
@@ -35,7 +36,8 @@ class Crossing:
 
     def __init__(self, pointers: Pointers, adjoint_state: Tensor, num_states: int) -> None:
         self._pointers, self._num_states = pointers, num_states
-        self._both = adjoint_state.new_empty(2, adjoint_state.numel()).unbind()
+        with outside_transforms():  # they serve backward passes to come
+            self._both = adjoint_state.new_empty(2, adjoint_state.numel()).unbind()
 
     @staticmethod
     def of(

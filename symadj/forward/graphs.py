@@ -96,8 +96,9 @@ class Shortcut(NamedTuple):
             return None
         if any(isinstance(x, Tensor) and id(x) not in made for x in result):
             return None
-        # Such as a slope that is on its way between processes: later calls are given plain ones.
-        if any(x is not None and type(x) is not Tensor for x in changing):
+        # Such as a slope that is on its way between processes: later calls are given plain ones,
+        # whose numbers lie one after the other.
+        if not all(x is None or (type(x) is Tensor and x.is_contiguous()) for x in changing):
             return None
         places = tuple(
             (place, given[id(x)])

@@ -46,7 +46,7 @@ class Inner:
 
     def learn(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
         """Call the graph around the function, and find out whether it did anything beside."""
-        versions = [x._version if isinstance(x, Tensor) else 0 for x in given]
+        versions = list(map(_version, given))
         outputs = graph(*given)
         latest, self._latest = self._latest, None
         if latest is None or len(latest[1]) != len(outputs):
@@ -59,7 +59,7 @@ class Inner:
             self._edited = tuple(
                 place
                 for place, x in enumerate(given)
-                if isinstance(x, Tensor) and x._version > versions[place]
+                if _version(x) > versions[place]
             )
             self._recipe = Recipe.of(self.function, len(inputs))
             self._order = tuple(places[id(x)] for x in inputs)
@@ -109,6 +109,11 @@ class Inner:
         """Take a tape back, for the next caller."""
         tape.let_go()
         self._idle[tape.fresh].append(tape)
+
+
+def _version(x: Any) -> int:
+    """Return how often a tensor was edited, where that is counted."""
+    return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

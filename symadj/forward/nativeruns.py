@@ -14,17 +14,22 @@ from symadj.forward.controller import Carry, ErrorControl
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
 from symadj.forward.tape import Tape
+from symadj.forward.transforms import outside_transforms
 
 MOST_TABLE_BYTES = 2**16
 """What is allocated at once for the states to come. Some may never: a step that does not fit in
 there often is large enough for Python to take it."""
 
 MOST_ROWS = 64
-LEAST_ROWS = 8
+"""Steps taken at once, at the most; and for fewer than the next number it is not worth while."""
 
+LEAST_ROWS = 8
 
 NUM_CHANGING = 3
 """A step is given a state, a span and a first slope, which change."""
+
+
+MOST_ATTEMPTS = 2**62
 
 
 class Taken(NamedTuple):
@@ -83,7 +88,8 @@ class NativeRun:
         self._settings, self._end_side = array("d", [0.0] * 10), 0
         self._at, self._attempts = array("d", [0.0] * 8), array("q", [0, 0])
         self._times = array("d", [0.0] * (3 * self._rows))
-        self._slopes = y.new_empty(2, y.numel()).unbind()
+        with outside_transforms():  # they serve solves to come
+            self._slopes = y.new_empty(2, y.numel()).unbind()
         self._where = array("q", [slope.data_ptr() for slope in self._slopes])
         span, ratio = array("d", [0.0] * 5), array("d", [0.0])
         kinds = array("q", [dtype is torch.float64 for dtype in dtypes])
@@ -178,7 +184,7 @@ class NativeRun:
         start.copy_(slope)
         self._where[0], self._where[1] = start.data_ptr(), end.data_ptr()
         self._at[:] = array("d", [t, *carry, until, first_side, self._end_side, 1.0])
-        self._attempts[0], self._attempts[1] = 0, most
+        self._attempts[0], self._attempts[1] = 0, min(most, MOST_ATTEMPTS)
         count = self._pointers.loops.take_steps(
             *self._pointers.head,
             *self._first,

@@ -127,7 +127,8 @@ class SlopeList:
 
     def put(self, i: int, slope: Tensor) -> None:
         """Take slope ``i``."""
-        self.k[i] = slope.to(self.weights.table.dtype)
+        # Graphs are made for slopes whose numbers lie one after the other.
+        self.k[i] = slope.to(self.weights.table.dtype).contiguous()
 
     def advance(self, y: Tensor, row: int) -> Tensor:
         """Return ``y`` plus the weighted sum."""

@@ -67,7 +67,7 @@ def slope_of(func: Any, packing: Packing, args: tuple[Any, ...], t: Tensor, y: T
     slope = packing.join(packing.parts_of_slope(func(t, packing.unpack(y.clone()), *args)))
     if slope.is_complex() and not y.is_complex():
         raise InvalidSlopeError("f returned a complex slope of a real state.")  # said by `Field`
-    return slope
+    return slope.contiguous()  # as the next step's graph will read it
 
 
 def stage_times(nodes: Sequence[float], span: Tensor, like: Tensor) -> list[Tensor]:
