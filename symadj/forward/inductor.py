@@ -57,9 +57,7 @@ class Inner:
             id(x) in places for x in inputs
         ):
             self._edited = tuple(
-                place
-                for place, x in enumerate(given)
-                if _version(x) > versions[place]
+                place for place, x in enumerate(given) if _version(x) > versions[place]
             )
             self._recipe = Recipe.of(self.function, len(inputs))
             self._order = tuple(places[id(x)] for x in inputs)

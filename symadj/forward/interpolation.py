@@ -57,15 +57,13 @@ class Interpolant:
             self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
             self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
         self._rows = tuple(tuple(row) for row in coefficients)
-        self._degrees = tuple(range(1, self._coefficients.shape[1] + 1))
         self._is_linear = is_linear
         self.uses_end_slope = any(coefficients[-1])
 
     def weights(self, thetas: Sequence[float], h: float, like: Tensor) -> Tensor:
         """Return ``h w_i(θ)``, shape (len(thetas), s + 1), in dtype and on device of ``like``."""
         if len(thetas) <= FEW_OUTPUTS:
-            powers = [[theta**power for power in self._degrees] for theta in thetas]
-            rows = [[h * _dot(row, each) for row in self._rows] for each in powers]
+            rows = _few_weights(self._rows, tuple(thetas), h)
             return torch.tensor(rows, dtype=like.dtype.to_real()).to(like.device, like.dtype)
         theta = torch.tensor([[theta] for theta in thetas], dtype=torch.float64)
         weights = theta**self._powers @ self._coefficients.T
@@ -138,6 +136,16 @@ def differentiate(polynomial: Polynomial, thetas: Sequence[float], h: float) -> 
         value = value + degree * power * coefficient
         power = power * theta
     return value / h
+
+
+@lru_cache(maxsize=64)
+def _few_weights(
+    coefficients: tuple[tuple[float, ...], ...], thetas: tuple[float, ...], h: float
+) -> list[list[float]]:
+    """Return ``h w_i(θ)`` for each θ; a backward pass asks again for those of its solve."""
+    degrees = range(1, len(coefficients[0]) + 1)
+    powers = [[theta**power for power in degrees] for theta in thetas]
+    return [[h * _dot(row, each) for row in coefficients] for each in powers]
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
