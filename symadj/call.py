@@ -279,6 +279,8 @@ class Attempt:
         ivp = self.reading.ivp
         if ivp.compiled is None or len(ivp.times) == 1 or self.carried.buffers:
             return False
+        if self._agreement is not None:  # the others may have to look, and all of them to go on
+            return False
         with torch.no_grad(), self.ambient.in_force():
             return ivp.compiled.foresees(self.flat.detach())
 
