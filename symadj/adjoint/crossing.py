@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
+from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
 from symadj.forward.tape import Tape
 from symadj.forward.transforms import outside_transforms
 
@@ -56,10 +56,9 @@ class Crossing:
         tape = call.tape
         if tape is None:
             return None
-        if tape.companion is None:
-            tape.companion = Crossing._made_of(tape, call, adjoint_state, span_dtype)
-        found = tape.companion
-        if not isinstance(found, Crossing):
+        make = lambda: Crossing._made_of(tape, call, adjoint_state, span_dtype)
+        found = companion(tape, Crossing, make)
+        if found is None:
             return None
         if shares is not None:
             tape.put(dict(call.places)[SHARES], shares)

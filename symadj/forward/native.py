@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from symadj.errors import CompileFallbackWarning
 from symadj.forward.tape import Seat, Tape
 
 SOURCE = Path(__file__).with_name("loops.cpp")
+
+T = TypeVar("T")
 
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
 SIGNATURES = {"take_steps": "pppppppppppppnnnp", "cross_steps": "ppppnpnpnp"}
@@ -124,6 +126,13 @@ def _say(reason: str) -> None:
         CompileFallbackWarning,
         stacklevel=2,
     )
+
+
+def companion(tape: Tape, kind: type[T], make: Callable[[], T | str]) -> T | None:
+    """Return what was made of a tape, at the first time by ``make``; None if that said why not."""
+    if tape.companion is None:
+        tape.companion = make()
+    return tape.companion if isinstance(tape.companion, kind) else None
 
 
 def seats_like(tape: Tape, outputs: Iterable[int], y: Tensor) -> list[Seat] | None:

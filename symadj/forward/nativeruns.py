@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symadj.forward.controller import Carry, ErrorControl
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, pointers_of, seats_like
+from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
 from symadj.forward.tape import Tape
 from symadj.forward.transforms import outside_transforms
 
@@ -105,12 +105,10 @@ class NativeRun:
         tape = call.tape
         if tape is None or not isinstance(control, ErrorControl):
             return None
-        if tape.companion is None:
-            tape.companion = NativeRun._made_of(tape, call, y, span_dtype)
-        found = tape.companion
-        if not isinstance(found, NativeRun):
-            return None
-        found._begin(control, end_side)
+        make = lambda: NativeRun._made_of(tape, call, y, span_dtype)
+        found = companion(tape, NativeRun, make)
+        if found is not None:
+            found._begin(control, end_side)
         return found
 
     @staticmethod
