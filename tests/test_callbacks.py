@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torchdiffeq
+from torch import nn
 
 import symadj
 from tests.fields import Network
@@ -72,3 +73,19 @@ def test_a_nested_state_is_told_in_its_own_form():
 
     symadj.odeint(Nested(), {"x": torch.ones(2, 3)}, T, method="rk4")
     assert seen == [(2, 3), (2, 3)]
+
+
+class Counter(nn.Module):
+    """A callback that is a module itself."""
+
+    count = 0
+
+    def forward(self, t0, y0, dt):
+        self.count += 1
+
+
+def test_a_module_may_be_a_callback():
+    field = Network()
+    field.callback_step = Counter()
+    stats = symadj.solve(field, torch.ones(3, dtype=torch.float64), T).stats
+    assert field.callback_step.count == stats.num_accepted + stats.num_rejected > 0

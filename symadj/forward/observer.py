@@ -71,7 +71,10 @@ class Observer:
 
 def _attribute(func: object, name: str) -> Any:
     """Return an attribute, or None: a module says soonest in its own places that it has none."""
-    is_usual = isinstance(func, nn.Module) and type(func).__getattr__ is nn.Module.__getattr__
-    if is_usual and not (name in vars(func) or hasattr(type(func), name)):
-        return None  # it has parameters, buffers and modules beside, which nobody calls so
+    if (
+        isinstance(func, nn.Module)
+        and type(func).__getattr__ is nn.Module.__getattr__
+        and not (name in vars(func) or name in func._modules or hasattr(type(func), name))
+    ):
+        return None  # its parameters and buffers are no callbacks
     return getattr(func, name, None)
