@@ -114,10 +114,10 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
 
 @lru_cache(maxsize=256)
 def _read_plain(tableau: ButcherTableau, *given: tuple[str, type, Any]) -> Mapping[str, Any]:
-    return _read(tableau, {name: value for name, _, value in given})
+    return MappingProxyType(_read(tableau, {name: value for name, _, value in given}))
 
 
-def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> dict[str, Any]:
     allowed = ADAPTIVE_DEFAULTS if tableau.is_adaptive else FIXED_DEFAULTS
     kind = "adaptive" if tableau.is_adaptive else "fixed-step"
     for name in given:
@@ -136,7 +136,7 @@ def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> Mapping[str, Any
             )
     if not tableau.is_adaptive:
         _check_fixed(read)
-        return MappingProxyType(read)
+        return read
     if read["output"] not in ("interpolate", "step"):
         raise InvalidInputError(
             f"options['output'] is {read['output']!r}. Allowed are 'interpolate' (steps pass over "
@@ -152,7 +152,7 @@ def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> Mapping[str, Any
             f"options['min_step'] = {read['min_step']!r} and options['max_step'] = "
             f"{read['max_step']!r}: 0 <= min_step <= max_step must hold."
         )
-    return MappingProxyType(read)
+    return read
 
 
 def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:

@@ -200,16 +200,21 @@ class ErrorControl:
         """Return a step of the size carried, within its bounds, and not across a stop."""
         h = self.round_time(self.direction * self._bounded(carry[0]))
         t1 = self.round_time(t0 + h)
-        if self.stops:
-            after = bisect.bisect_right(
-                self.stops, t0 * self.direction, key=lambda stop: stop * self.direction
-            )
-            if after < len(self.stops) and (t1 - self.stops[after]) * self.direction >= 0:
-                stop = self.stops[after]
-                # A step that ends there by itself keeps its own size, to the bit.
-                h = h if stop == t1 else self.round_time(stop - t0)
-                return Proposal(stop, h, stop in self.prescribed, stop in self.jumps)
+        stop = self.stop_after(t0)
+        if stop is not None and (t1 - stop) * self.direction >= 0:
+            # A step that ends there by itself keeps its own size, to the bit.
+            h = h if stop == t1 else self.round_time(stop - t0)
+            return Proposal(stop, h, stop in self.prescribed, stop in self.jumps)
         return Proposal(t1, h)
+
+    def stop_after(self, t0: float) -> float | None:
+        """Return the next time at which a step has to end; None where there is none."""
+        if not self.stops:
+            return None
+        after = bisect.bisect_right(
+            self.stops, t0 * self.direction, key=lambda stop: stop * self.direction
+        )
+        return self.stops[after] if after < len(self.stops) else None
 
     def judge(self, proposal: Proposal, ratio: float, carry: Carry) -> tuple[bool, Carry]:
         """Accept where the error is small enough, or the step as small as allowed."""

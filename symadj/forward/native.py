@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,20 +28,6 @@ T = TypeVar("T")
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
 SIGNATURES = {"take_steps": "pppppppppppppnnnp", "cross_steps": "ppppnpnpnp"}
 """Of what kind the arguments of each loop are: pointers and numbers."""
-
-
-class Slot(NamedTuple):
-    """Something that changes from call to call.
-
-    Attributes
-    ----------
-    seat : Seat
-        Where it goes.
-    dtype : torch.dtype
-    """
-
-    seat: Seat
-    dtype: torch.dtype
 
 
 class Pointers:
@@ -66,14 +52,13 @@ class Pointers:
         self, tape: Tape, inputs: Mapping[int, torch.dtype], outputs: Sequence[Seat]
     ) -> None:
         self.loops = build(tuple(len(args) for _, args, _ in tape.calls))
-        self._tape = tape
-        self._args = array("q", [0] * sum(len(args) for _, args, _ in tape.calls))
-        slots = [Slot(tape.inputs[index], dtype) for index, dtype in inputs.items()]
-        slots += [Slot(seat, seat.buffer.dtype) for seat in outputs if seat.buffer is not None]
+        slots = [(tape.inputs[index], dtype) for index, dtype in inputs.items()]
+        slots += [(seat, seat.buffer.dtype) for seat in outputs if seat.buffer is not None]
         firsts, count = {}, 0
         for _, args, _ in tape.calls:
             firsts[id(args)] = count
             count += len(args)
+        self._args = array("q", [0] * count)
         ends, places = array("q"), array("q")
         for seat, dtype in slots:
             for into, key, offset in seat.offsets():
@@ -139,11 +124,8 @@ def seats_like(tape: Tape, outputs: Iterable[int], y: Tensor) -> list[Seat] | No
     """Return where outputs go; None unless each takes the memory of a state, and all of its own."""
     seats = [tape.seat_of_output(place) for place in outputs]
     form = (y.nbytes, y.dtype)
-    found = [x for x in seats if x is not None and x.buffer is not None]
-    are_alike = all(
-        x.buffer is not None and (x.buffer.nbytes, x.buffer.dtype) == form for x in found
-    )
-    return found if are_alike and len(found) == len(seats) else None
+    found = [x for x in seats if x and x.buffer and (x.buffer.nbytes, x.buffer.dtype) == form]
+    return found if len(found) == len(seats) else None
 
 
 def addresses(*arrays: "array[Any]") -> tuple[int, ...]:

@@ -173,10 +173,9 @@ class NativeRun:
             How many may be tried.
         """
         control, width = self._control, self._width
-        for stop in control.stops:
-            if (stop - t) * control.direction > 0:
-                until = stop if (until - stop) * control.direction > 0 else until
-                break
+        stop = control.stop_after(t)
+        if stop is not None and (until - stop) * control.direction > 0:
+            until = stop
         table = y.new_empty(self._rows * width, y.numel())
         start, end = self._slopes
         start.copy_(slope)

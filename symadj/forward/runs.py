@@ -77,7 +77,7 @@ class StepRun:
         want_stages: bool,
     ) -> None:
         self._compiled, self._control, self._end_side = compiled, control, end_side
-        self._stats, self._keep_step, self._want_stages = stats, keep_step, want_stages
+        self._stats, self._keep_step = stats, keep_step
         self._num_kept = len(compiled.method.rows) - 1 if want_stages else 0
         self._call = compiled.lean_step(y, self._num_kept)
         self._native = None
@@ -122,11 +122,11 @@ class StepRun:
         next_output: int,
     ) -> Position:
         t, y, carry, attempts, side, shares_first_slope, was_finite = at
-        width, has_room = 1 + self._num_kept, False
-        while not has_room and was_finite:
+        width, is_full = 1 + self._num_kept, True
+        while is_full and was_finite:
             left = self._control.max_attempts - attempts
             taken = native.advance(t, y, carry, until, side, slopes.k[0], left)
-            states, was_finite, has_room = taken.states, taken.was_finite, not taken.is_full
+            states, was_finite, is_full = taken.states, taken.was_finite, taken.is_full
             for index in range(len(states) // width):
                 t, t1, h = taken.times[3 * index : 3 * index + 3]
                 y1, *kept = states[width * index : width * index + width]

@@ -203,7 +203,7 @@ class Clock:
     """
 
     def __init__(self, tableau: ButcherTableau, y: Tensor, time_dtype: torch.dtype | None) -> None:
-        self.tableau = tableau
+        self._tableau = tableau
         self._dtype = y.dtype.to_real()
         self._nodes = _nodes(tableau, time_dtype or self._dtype, y.device)
 
@@ -221,7 +221,7 @@ class Clock:
             direction = math.copysign(1.0, stretch.h)
             # nextafter(t, t) is t: where there is no shift the time stays as it is.
             sides = stretch.first_side * direction, stretch.end_side * direction
-            shift = _shift(self.tableau, self._dtype, times.device, *sides)
+            shift = _shift(self._tableau, self._dtype, times.device, *sides)
             times = torch.nextafter(times, times + shift)
         return times.unbind()
 

@@ -54,6 +54,7 @@ def small_addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: f
 
 def _written_out(a: Tensor, b: Tensor) -> Tensor:
     if b.shape[1] < SHORT <= a.shape[0] and not a.is_contiguous():
+        # The other way round the inner loop is long, and what is summed lies in memory already.
         return _written_out(b.t(), a.t()).t()
     if b.shape[1] < SHORT:
         return (_in_order(a).unsqueeze(1) * _in_order(b.t()).unsqueeze(0)).sum(2)
@@ -61,7 +62,11 @@ def _written_out(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _in_order(x: Tensor) -> Tensor:
-    """Return a matrix whose rows lie one after the other: loops over strides take no vectors."""
+    """Return a matrix that lies in memory row by row.
+
+    Loops over strides take no vectors; and what is not in memory is computed again for each column
+    of a product.
+    """
     ordered: Tensor = torch.ops.prims.inductor_force_stride_order.default(x, (x.shape[1], 1))
     return ordered
 
