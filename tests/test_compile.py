@@ -611,7 +611,7 @@ def test_a_solve_like_one_before_is_not_looked_at(looks):
         found = gradients(odeint(func, y0, t, options=TRACED), inputs)
         counts.append(len(looks))
         assert gradient_error(found, gradients(odeint(func, y0, t), inputs)) < 1e-12
-    assert counts == [1, 1, 0, 0]  # the first makes a graph, the second learns what it reads
+    assert counts == [1, 0, 0, 0]  # the first makes a graph, of which it is known what it reads
 
 
 def test_a_tensor_in_the_place_of_another_gets_its_gradient():
@@ -792,7 +792,9 @@ def test_loops_in_earnest_are_those_of_python(dtype, asked, natively):
     assert native.steps == plain.steps
     assert native.stats == plain.stats
     assert native.stats.num_rejected > 0
-    assert torch.equal(native.ys, plain.ys)
+    # Outputs inside a step are summed in another order, in float64.
+    rounding = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(native.ys, plain.ys, rtol=rounding, atol=rounding)
     assert all(torch.equal(a, b) for a, b in zip(of_native, of_plain, strict=True))
 
 
@@ -844,7 +846,6 @@ def test_loops_that_cannot_be_built_are_named_and_done_without(monkeypatch):
     weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
     func, (y0, _) = lambda t, y: torch.sin(y @ weight), problem()
     t = torch.tensor([0.0, 8.0], dtype=DTYPE)
-    odeint(func, y0, t, options={"compile": True})  # makes the graphs
     with pytest.warns(CompileFallbackWarning, match="no compiler.*called from Python"):
         found = gradients(odeint(func, y0, t, options={"compile": True}), (y0, weight))
     expected = gradients(odeint(func, y0, t), (y0, weight))

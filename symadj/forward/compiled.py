@@ -15,8 +15,8 @@ from symadj.errors import CompileFallbackWarning
 from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
-from symadj.forward.graphs import Graphs, Shortcut, TooLargeError, graphs_of
-from symadj.forward.guards import Entry
+from symadj.forward.graphs import Called, Graphs, Shortcut, TooLargeError, form_of, graphs_of
+from symadj.forward.guards import Entry, GuardedFunction
 from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
@@ -27,6 +27,12 @@ from symadj.types import Norm
 
 CODES = {torch.float32: "f", torch.float64: "d"}
 """What `array.array` calls the dtypes of times."""
+
+STEP = "step"
+"""What the keys of steps begin with."""
+
+MOST_LIGHT_BYTES = 2**13
+"""A state beyond which to call ``f`` once takes no longer than a step by a graph."""
 
 
 class Taken(NamedTuple):
@@ -145,20 +151,29 @@ class CompiledSteps:
         )
 
     def begin(
-        self, evaluate: Callable[[Tensor], Tensor], y0: Tensor, recorder: Recorder | None
-    ) -> None:
+        self,
+        evaluate: Callable[[Tensor], Tensor],
+        y0: Tensor,
+        t0: float,
+        recorder: Recorder | None,
+    ) -> Tensor | None:
         """Get ready for a solve: ``f`` is looked at by one evaluation without a graph, its first.
 
         Parameters
         ----------
         evaluate : callable
-            Evaluates ``f`` at the start: not called where that was done already.
+            Evaluates ``f`` at the start.
         y0 : Tensor, shape (n,)
+        t0 : float
         recorder : Recorder or None
             Told that evaluations within graphs are not announced to it.
+
+        Returns
+        -------
+        Tensor, shape (n,), or None
+            ``f`` at the start; None where each step makes it for itself.
         """
-        if self.makes_first:
-            evaluate(y0)
+        slope = None if self._foreseen else evaluate(y0)
         if recorder is not None and recorder.settle():
             if self.makes_first:
                 recorder.rewind()
@@ -167,6 +182,30 @@ class CompiledSteps:
             self.give_up("the state is complex, which the compiler does not support", forever=False)
         if self.field.packing.layouts is not None:
             self.give_up("the state is a DTensor, which was not tried in a graph", forever=False)
+        if self.makes_first:
+            return None
+        by_graph = self._first_slope(y0, t0)
+        if by_graph is not None:
+            self.field.nfe += slope is None
+            return by_graph
+        return evaluate(y0) if slope is None else slope
+
+    def _first_slope(self, y0: Tensor, t0: float) -> Tensor | None:
+        """Return ``f`` at the start as steps make it; None where to call ``f`` is cheaper.
+
+        A step of no size ends where it starts, and its end slope is ``f`` there. That is a whole
+        step for one slope, of which a light graph takes no longer than Python for a call of ``f``.
+        """
+        is_fit = self.is_alone and self.keeping is None and self._outer_norm is None
+        if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:
+            return None
+        nowhere = self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0)
+        changing = (y0, nowhere, torch.zeros_like(y0))
+        shortcut, _ = self._ask(*self._step_call(changing, estimates=True))
+        if shortcut is None or shortcut.inner is None or not shortcut.inner.is_light:
+            return None
+        slope: Tensor = shortcut(changing)[-1]
+        return slope
 
     def foresees(self, y0: Tensor) -> bool:
         """Return whether a graph will take the first step, of which it is known what it reads.
@@ -285,20 +324,32 @@ class CompiledSteps:
         self, y: Tensor, stretch: Stretch, first_slope: Tensor | None, *, estimates: bool
     ) -> Sequence[Any] | None:
         """Return end state, ratio, stage states but the first, slopes; None without a graph."""
-        makes_first = first_slope is None
-        make = functools.partial(step_function, self.method, makes_first=makes_first)
-        result = self.call(
-            self._step_key(makes_first=makes_first, estimates=estimates),
-            make,
-            (*self._tolerances, self._norm if estimates else None),
-            (y, self.span_of(stretch, y), first_slope),
-        )
+        changing = (y, self.span_of(stretch, y), first_slope)
+        result = self.call(*self._step_call(changing, estimates=estimates))
         if result is not None:
             self.field.nfe += len(result) - 1 - len(self.method.rows)
         return result
 
+    def _step_call(
+        self, changing: tuple[Tensor, Tensor, Tensor | None], *, estimates: bool
+    ) -> tuple[Any, ...]:
+        """Return what `call` is given for a step from a state, with its span and first slope."""
+        makes_first = changing[2] is None
+        return (
+            self._step_key(makes_first=makes_first, estimates=estimates),
+            functools.partial(step_function, self.method, makes_first=makes_first),
+            (*self._tolerances, self._norm if estimates else None),
+            changing,
+        )
+
     def _step_key(self, *, makes_first: bool, estimates: bool) -> Any:
-        return ("step", self.name, makes_first, estimates)
+        return (STEP, self.name, makes_first, estimates)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the guards of a step have been checked."""
+        key = self._step_key(makes_first=self.makes_first, estimates=self._norm is not None)
+        return key in self._shortcuts
 
     def lean_step(self, y: Tensor, num_kept: int) -> Shortcut | None:
         """Return how to take one more step as `attempt` does, without what nobody reads.
@@ -313,8 +364,9 @@ class CompiledSteps:
         Returns
         -------
         Shortcut or None
-            Returns the end state, the ratio, the stage states wanted and, under error control, the
-            end slope. None if no step was taken before, or there is no such thing.
+            Returns the end state, the ratio, under error control the end slope, and the stage
+            states wanted; then, if it makes an end slope, the slopes before that, which are written
+            over by the next step. None if no guards were checked yet, or there is no such thing.
         """
         if self.keeping is not None and self.keeping.is_on:
             return None
@@ -324,9 +376,10 @@ class CompiledSteps:
         if not is_known or (estimates and not self.method.is_fsal):
             return None
         end_slope = [2 * s] if estimates else []
+        inner = range(1 + s, 2 * s) if estimates else range(0)
         states = range(2, 2 + num_kept)
         key = self._step_key(makes_first=self.makes_first, estimates=estimates)
-        return self.lean(key, (0, 1, *states, *end_slope), in_workspace=(1,))
+        return self.lean(key, (0, 1, *end_slope, *states, *inner), in_workspace=(1, *inner))
 
     def count(self, num_steps: int) -> None:
         """Count the evaluations of so many steps that `lean_step` has taken."""
@@ -373,21 +426,44 @@ class CompiledSteps:
             How much a graph may compute. There is none for more, and nothing said of it.
         """
         shortcut = self._shortcuts.get(key)
-        if shortcut is not None:
-            return shortcut(changing)
+        if shortcut is None:
+            shortcut, result = self._ask(key, make, fixed, changing, most_leaves, most_bytes)
+            if shortcut is None or result is not None:
+                return result
+        return shortcut(changing)
+
+    def _ask(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+        most_leaves: int | None = None,
+        most_bytes: int | None = None,
+    ) -> tuple[Shortcut | None, Sequence[Any] | None]:
+        """Have guards checked; parameters as for `call`.
+
+        Returns
+        -------
+        Shortcut or None
+            The way around them, from now on; None where there is none.
+        sequence or None
+            What a call returns, if that was needed to find out: a known graph is not called.
+        """
         graphs = self.graphs
         is_too_large = bool(graphs.too_large) and _form(key, changing) in graphs.too_large
         if not self.are_on or is_watched() or is_too_large:
-            return None
+            return None, None
         graphs.allow(most_leaves, most_bytes)
+        args = self._arguments(fixed, changing)
         try:
-            result = self._call_first(key, make, fixed, changing)
+            entry, called, result = self._call_by_guards(key, graphs.function(key, make), args)
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
                 graphs.too_large.add(_form(key, changing))
             else:
                 self.give_up(f"f cannot be compiled ({_first_words(error)})")
-            return None
+            return None, None
         except torch._dynamo.exc.FailOnRecompileLimitHit:
             limit = torch._dynamo.config.recompile_limit
             self.give_up(
@@ -395,32 +471,29 @@ class CompiledSteps:
                 f"another: see torch._dynamo.config.recompile_limit",
                 forever=False,
             )
-            return None
-        called = graphs.take_called()
-        if called is None:
-            return result
-        shortcut = Shortcut.of(called, changing, result) if self.is_alone else None
-        if shortcut is None:
+            return None, None
+        if called is None or entry is None:
+            return None, result
+        if key[0] == STEP:
+            self._first = entry, called.inputs
+        if entry.form is None and result is not None:
+            entry.form = form_of(called, changing, result)
+        if entry.form is None or not self.is_alone:
             called.give_back()
-        else:
-            self._shortcuts[key] = shortcut
-        return result
+            return None, result
+        self._shortcuts[key] = Shortcut.of(called, entry.form)
+        return self._shortcuts[key], result
 
-    def _call_first(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-    ) -> Sequence[Any]:
-        """Call a compiled function by its guards, unless these were asked by `foresees`."""
-        entry = self._foreseen.pop(key, None)
-        if entry is None:
-            return self.guarded(self.graphs.function(key, make), fixed, changing)
-        result: Sequence[Any] = entry.function(*self._arguments(fixed, changing))
-        if self.graphs.called is not None:
-            self._first = entry, self.graphs.called.inputs
-        return result
+    def _call_by_guards(
+        self, key: Any, function: GuardedFunction, args: tuple[Any, ...]
+    ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
+        """Return what was compiled, its call, and what it returns unless it was known before."""
+        with self.unwatched():
+            entry = self._foreseen.pop(key, None) or function.find(args)
+            if entry is not None and entry.form is not None and self.is_alone:
+                return entry, self.graphs.gather(entry.function, args), None
+            result = function(*args) if entry is None else entry.function(*args)
+            return entry or function.find(args), self.graphs.take_called(), result
 
     def guarded(
         self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]

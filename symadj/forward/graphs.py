@@ -7,6 +7,7 @@ within one solve the graph itself can be called (`Shortcut`).
 """
 
 import functools
+import threading
 import types
 import weakref
 from collections.abc import Callable, Container, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
-from symadj.forward.guards import GuardedFunction
+from symadj.forward.guards import Form, GuardedFunction
 from symadj.forward.inductor import Inner, compile_by_inductor
 from symadj.forward.tape import Tape
 from symadj.forward.traced import Traced
@@ -42,8 +43,9 @@ class Called(NamedTuple):
         The compiler's function, where that is what was called.
     inputs : tuple
     outputs : sequence
+        Empty where the graph was not called.
     tape : Tape or None
-        What made the outputs, where a tape did; the inputs are in their places.
+        What makes the outputs, where a tape does; the inputs are in their places.
     """
 
     graph: Callable[[list[Any]], Sequence[Any]]
@@ -58,6 +60,31 @@ class Called(NamedTuple):
             self.inner.give_back(self.tape)
 
 
+def form_of(
+    called: Called, changing: Sequence[Tensor | None], result: Sequence[Any]
+) -> Form | None:
+    """Read a form off a call; None if a tensor is there twice, unheard of or not plain."""
+    given = {id(x): place for place, x in enumerate(called.inputs)}
+    made = {id(x): place for place, x in enumerate(called.outputs)}
+    tensors = [id(x) for x in changing if x is not None]
+    if len(given) < len(called.inputs) or len(set(tensors)) < len(tensors):
+        return None
+    if any(isinstance(x, Tensor) and id(x) not in made for x in result):
+        return None
+    # Such as a slope that is on its way between processes: later calls are given plain ones, whose
+    # numbers lie one after the other.
+    if not all(x is None or (type(x) is Tensor and x.is_contiguous()) for x in changing):
+        return None
+    return Form(
+        tuple(
+            (place, given[id(x)])
+            for place, x in enumerate(changing)
+            if x is not None and id(x) in given
+        ),
+        tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result),
+    )
+
+
 class Shortcut(NamedTuple):
     """A graph, and how to call it without the guards.
 
@@ -67,10 +94,8 @@ class Shortcut(NamedTuple):
         Takes a list of inputs, and may empty it.
     inputs : list
         What it was called with, but for what changes from call to call.
-    places : tuple of (int, int)
-        Which of the arguments that change goes to which input.
-    outputs : tuple of (int, object)
-        For each thing returned, which output of the graph it is, or -1 and itself.
+    places, outputs
+        See `Form`.
     inner : Inner or None
         The compiler's function, where the graph is one.
     tape : Tape or None
@@ -85,31 +110,12 @@ class Shortcut(NamedTuple):
     tape: Tape | None
 
     @staticmethod
-    def of(
-        called: Called, changing: Sequence[Tensor | None], result: Sequence[Any]
-    ) -> "Shortcut | None":
-        """Read it off a call with guards; None if one is there twice, unheard of or not plain."""
-        given = {id(x): place for place, x in enumerate(called.inputs)}
-        made = {id(x): place for place, x in enumerate(called.outputs)}
-        tensors = [id(x) for x in changing if x is not None]
-        if len(given) < len(called.inputs) or len(set(tensors)) < len(tensors):
-            return None
-        if any(isinstance(x, Tensor) and id(x) not in made for x in result):
-            return None
-        # Such as a slope that is on its way between processes: later calls are given plain ones,
-        # whose numbers lie one after the other.
-        if not all(x is None or (type(x) is Tensor and x.is_contiguous()) for x in changing):
-            return None
-        places = tuple(
-            (place, given[id(x)])
-            for place, x in enumerate(changing)
-            if x is not None and id(x) in given
-        )
+    def of(called: Called, form: Form) -> "Shortcut":
+        """Make it of a call, or of what a call would have been."""
         inputs = list(called.inputs)
-        for _, place in places:
+        for _, place in form.places:
             inputs[place] = None
-        outputs = tuple((made[id(x)], None) if isinstance(x, Tensor) else (-1, x) for x in result)
-        return Shortcut(called.graph, inputs, places, outputs, called.inner, called.tape)
+        return Shortcut(called.graph, inputs, *form, called.inner, called.tape)
 
     def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
         """Call the graph."""
@@ -151,6 +157,20 @@ class Shortcut(NamedTuple):
             self.inner.give_back(self.tape)
 
 
+class _Latest(threading.local):
+    """What one thread has called.
+
+    Attributes
+    ----------
+    called : Called or None
+    is_gathered : bool
+        Whether calls are noted, and not made.
+    """
+
+    called: Called | None = None
+    is_gathered: bool = False
+
+
 class Graphs:
     """The compiled functions of one ``f``.
 
@@ -163,8 +183,6 @@ class Graphs:
         Why ``f`` is not compiled: it is said once.
     num_graphs : int
         How many were made so far.
-    called : Called or None
-        The latest call with guards.
     most_leaves : int or None
         How many tensors that require a gradient a new graph may read.
     most_bytes : int or None
@@ -178,19 +196,28 @@ class Graphs:
         self.functions: dict[Any, GuardedFunction] = {}
         self.failure: str | None = None
         self.num_graphs = 0
-        self.called: Called | None = None
+        self._latest = _Latest()
         self.most_leaves: int | None = None
         self.most_bytes: int | None = None
         self.too_large: set[Any] = set()
 
     def allow(self, most_leaves: int | None, most_bytes: int | None) -> None:
         """Set what graphs to come may read and compute."""
-        self.most_leaves, self.most_bytes, self.called = most_leaves, most_bytes, None
+        self.most_leaves, self.most_bytes, self._latest.called = most_leaves, most_bytes, None
 
     def take_called(self) -> Called | None:
-        """Return the latest call with guards, and forget it."""
-        called, self.called = self.called, None
+        """Return this thread's latest call of a graph, and forget it."""
+        called, self._latest.called = self._latest.called, None
         return called
+
+    def gather(self, function: Traced, args: Sequence[Any]) -> Called | None:
+        """Return what a call of a compiled function would be; its graph is not called."""
+        self._latest.is_gathered = True
+        try:
+            function(*args)
+        finally:
+            self._latest.is_gathered = False
+        return self.take_called()
 
     def function(self, key: Any, make: Callable[[], Traced]) -> GuardedFunction:
         """Return a compiled function, made when it is asked for first."""
@@ -211,17 +238,32 @@ class Graphs:
         else:
             graph = torch._dynamo.lookup_backend(self.backend)(traced, inputs)
 
+        results: Any = traced.graph.output_node().args[0]
+        nothing = (None,) * len(results)
+
         def call(*given: Any) -> Any:
+            if self._latest.is_gathered:
+                self._latest.called = _gathered(graph, inner, given)
+                return nothing
             called = None if inner is None else inner.call(given)
             if inner is not None and called is not None:
                 inputs, outputs, tape = called
-                self.called = Called(inner.function, inner, inputs, outputs, tape)
+                self._latest.called = Called(inner.function, inner, inputs, outputs, tape)
                 return outputs
             outputs = graph(*given) if inner is None else inner.learn(graph, given)
-            self.called = Called(lambda inputs: graph(*inputs), None, given, outputs, None)
+            gathered = _gathered(graph, inner, given)
+            self._latest.called = gathered._replace(outputs=outputs)
             return outputs
 
         return call
+
+
+def _gathered(graph: Callable[..., Any], inner: Inner | None, given: tuple[Any, ...]) -> Called:
+    """Return the call of a graph without its outputs."""
+    inputs = None if inner is None else inner.inputs_of(given)
+    if inner is None or inputs is None:
+        return Called(lambda inputs: graph(*inputs), None, given, (), None)
+    return Called(inner.function, inner, inputs, (), inner.borrow_with(inputs))
 
 
 def _computed_bytes(traced: torch.fx.GraphModule) -> int:

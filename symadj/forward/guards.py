@@ -9,11 +9,26 @@ import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from symadj.forward.traced import Traced
+
+
+class Form(NamedTuple):
+    """How what was compiled calls its graph: the same each time, as long as its guards hold.
+
+    Attributes
+    ----------
+    places : tuple of (int, int)
+        Which of the arguments that change goes to which input.
+    outputs : tuple of (int, object)
+        For each thing returned, which output of the graph it is, or -1 and itself.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, Any], ...]
 
 
 @dataclass(slots=True)
@@ -24,12 +39,15 @@ class Entry:
     ----------
     function : callable
         Calls it without asking them.
+    form : Form or None
+        None as long as nobody has looked, or where there is no such form.
     reads : tuple of int, or None
         Which inputs of its graph a gradient would flow to, apart from what it is called with; None
         as long as nobody has looked.
     """
 
     function: Traced
+    form: Form | None = None
     reads: tuple[int, ...] | None = None
 
 

@@ -75,17 +75,25 @@ class Inner:
             The inputs, in the function's order; the outputs; and the tape that made them, if one
             did: to be given back.
         """
+        inputs = self.inputs_of(given)
+        if inputs is None:
+            return None
+        tape = self.borrow()
+        outputs: Sequence[Any] = self.function(list(inputs)) if tape is None else tape(inputs)
+        return inputs, outputs, tape
+
+    def inputs_of(self, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return the function's inputs in a call of the graph; None where the graph does more."""
         if self._order is None:
             return None
-        inputs = tuple(given[place] for place in self._order)
-        tape = self.borrow()
-        if tape is None:
-            outputs: Sequence[Any] = self.function(list(inputs))
-        else:
-            outputs = tape(inputs)
         if self._edited:  # what else autograd has saved of them is out of date: it has to see that
             torch.autograd.graph.increment_version([given[place] for place in self._edited])
-        return inputs, outputs, tape
+        return tuple(given[place] for place in self._order)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether all that it does is to call kernels of the compiler's, for a small graph."""
+        return self._recipe is not None and self._recipe.takes_pointers_alone
 
     def borrow(self, fresh: frozenset[int] | None = None) -> Tape | None:
         """Return a tape that does the same, for one caller; None where there can be none.
@@ -102,6 +110,14 @@ class Inner:
             return idle.pop()
         except IndexError:
             return Tape(self._recipe, fresh)
+
+    def borrow_with(self, inputs: Sequence[Any]) -> Tape | None:
+        """Return a tape that all inputs are put into."""
+        tape = self.borrow()
+        if tape is not None:
+            for place, x in enumerate(inputs):
+                tape.put(place, x)
+        return tape
 
     def give_back(self, tape: Tape) -> None:
         """Take a tape back, for the next caller."""

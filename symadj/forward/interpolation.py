@@ -56,14 +56,14 @@ class Interpolant:
         with outside_transforms():
             self._coefficients = torch.tensor(coefficients, dtype=torch.float64)
             self._powers = torch.arange(1, self._coefficients.shape[1] + 1, dtype=torch.float64)
-        self._rows = tuple(tuple(row) for row in coefficients)
+        self.rows = tuple(tuple(row) for row in coefficients)
         self._is_linear = is_linear
         self.uses_end_slope = any(coefficients[-1])
 
     def weights(self, thetas: Sequence[float], h: float, like: Tensor) -> Tensor:
         """Return ``h w_i(θ)``, shape (len(thetas), s + 1), in dtype and on device of ``like``."""
         if len(thetas) <= FEW_OUTPUTS:
-            rows = _few_weights(self._rows, tuple(thetas), h)
+            rows = _few_weights(self.rows, tuple(thetas), h)
             return torch.tensor(rows, dtype=like.dtype.to_real()).to(like.device, like.dtype)
         theta = torch.tensor([[theta] for theta in thetas], dtype=torch.float64)
         weights = theta**self._powers @ self._coefficients.T

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -53,31 +54,67 @@ struct Control {
 };
 
 struct Position {
-  double t, size, earlier[2], until, first_side, end_side, was_finite;
+  double t, size, earlier[2], first_side, end_side, was_finite;
 };
+
+// Where a loop may end a step: outputs, and stops at which one has to end, some of them fixed.
+struct Goals {
+  const double *times, *stops, *is_fixed;
+  int64_t num_times, num_stops, first_output;
+};
+
+// Writes y + sum of h w_i(theta) k_i; the coefficients of each w_i are those of theta, theta^2, ...
+template <typename Real>
+void interpolate(
+    void* out, const void* y, const void* const* slopes, const double* coefficients,
+    const int64_t* shape, double theta, double h) {
+  const int64_t num_slopes = shape[0], num_powers = shape[1], n = shape[2];
+  std::vector<double> sums(static_cast<const Real*>(y), static_cast<const Real*>(y) + n);
+  for (int64_t j = 0; j < num_slopes; ++j) {
+    double weight = 0, power = h;
+    for (int64_t p = 0; p < num_powers; ++p)
+      power *= theta, weight += coefficients[j * num_powers + p] * power;
+    if (weight)
+      for (int64_t i = 0; i < n; ++i) sums[i] += weight * static_cast<const Real*>(slopes[j])[i];
+  }
+  std::copy(sums.begin(), sums.end(), static_cast<Real*>(out));
+}
 
 }  // namespace
 
 extern "C" {
 
-// Takes steps until one would reach `until`, `attempts` run out, or `rows` are full; returns how
-// many were accepted. Slots: state, span, first slope; end state, end slope, ratio, stage states.
-// A row of the table takes the end state of a step, and the stage states that are kept of it.
+// Takes steps, and writes the outputs that they pass, until the last output is passed, a step would
+// end at a fixed stop, attempts run out or rows are full; returns how many were accepted. Without
+// room for outputs it goes no further than the first. Slots: state, span, first slope; end state,
+// end slope, ratio, stage states. A row of the table takes the end state of a step, and the stage
+// states that are kept of it; four numbers are noted of each: start, end, size, next output.
 int64_t take_steps(
     void** kernels, const int64_t* ends, const int64_t* places, void** args,
     const Control* control, Position* at, const int64_t* kinds, int64_t* attempts,
     const char* y, void* span, char** slopes, void* ratio_at,
-    char* table, int64_t state_bytes, int64_t num_kept, int64_t rows, double* taken) {
+    char* table, int64_t state_bytes, int64_t num_kept, int64_t rows, double* taken,
+    const Goals* goals, char* outputs, const void** inner, const double* coefficients,
+    const int64_t* shape) {
   Slots slots{ends, places, args};
-  const bool span_is_double = kinds[0], ratio_is_double = kinds[1];
-  int64_t accepted = 0;
+  const bool span_is_double = kinds[0], ratio_is_double = kinds[1], state_is_double = kinds[2];
+  const double direction = control->direction;
+  int64_t accepted = 0, output = goals->first_output, stop = 0;
   slots.put(1, span);
   slots.put(5, ratio_at);
-  while (accepted < rows && attempts[0] < attempts[1] && at->was_finite) {
-    double h = rounded(control->direction * control->bounded(at->size), control->keeps_double);
+  while (output < goals->num_times && accepted < rows && attempts[0] < attempts[1] &&
+         at->was_finite) {
+    double h = rounded(direction * control->bounded(at->size), control->keeps_double);
     double t1 = rounded(at->t + h, control->keeps_double);
-    if ((t1 - at->until) * control->direction >= 0 || t1 == at->t) break;
-    double first = at->first_side * control->direction, end = at->end_side * control->direction;
+    while (stop < goals->num_stops && (goals->stops[stop] - at->t) * direction <= 0) ++stop;
+    if (stop < goals->num_stops && (t1 - goals->stops[stop]) * direction >= 0) {
+      if (goals->is_fixed[stop]) break;
+      if (t1 != goals->stops[stop])
+        h = rounded(goals->stops[stop] - at->t, control->keeps_double);
+      t1 = goals->stops[stop];
+    }
+    if (t1 == at->t || (!outputs && (t1 - goals->times[output]) * direction >= 0)) break;
+    double first = at->first_side * direction, end = at->end_side * direction;
     const double numbers[5] = {at->t, h, t1, first, end};
     for (int i = 0; i < 5; ++i)
       if (span_is_double)
@@ -91,7 +128,7 @@ int64_t take_steps(
     slots.put(4, slopes[1]);
     for (int64_t i = 0; i < num_kept; ++i) slots.put(6 + i, row + (1 + i) * state_bytes);
     run(kernels, args);
-    ++attempts[0];
+    ++attempts[0], ++attempts[2];
     double ratio = std::fabs(number(ratio_at, ratio_is_double)), size = std::fabs(h);
     at->was_finite = std::isfinite(ratio);
     if (!at->was_finite) {
@@ -100,8 +137,22 @@ int64_t take_steps(
     }
     at->size = control->bounded(size * control->factor(ratio, at->earlier));
     if (!(ratio <= 1 || size <= control->min_step)) continue;
-    double* step = taken + 3 * accepted++;
-    step[0] = at->t, step[1] = t1, step[2] = h;
+    for (; output < goals->num_times; ++output) {
+      double time = goals->times[output], theta = (time - at->t) / (t1 - at->t);
+      if ((time - t1) * h > 0) break;
+      char* out = outputs + output * state_bytes;
+      attempts[0] = 0;
+      if (time == t1) {
+        std::copy(row, row + state_bytes, out);
+        continue;
+      }
+      inner[0] = slopes[0], inner[shape[0] - 1] = slopes[1];
+      theta = std::min(theta, std::nextafter(1.0, 0.0));
+      auto write = state_is_double ? interpolate<double> : interpolate<float>;
+      write(out, y, inner, coefficients, shape, theta, h);
+    }
+    double* step = taken + 4 * accepted++;
+    step[0] = at->t, step[1] = t1, step[2] = h, step[3] = output;
     at->earlier[1] = at->earlier[0], at->earlier[0] = ratio;
     at->t = t1, at->first_side = -1;
     y = row;

@@ -26,7 +26,7 @@ SOURCE = Path(__file__).with_name("loops.cpp")
 T = TypeVar("T")
 
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
-SIGNATURES = {"take_steps": "pppppppppppppnnnp", "cross_steps": "ppppnpnpnp"}
+SIGNATURES = {"take_steps": "pppppppppppppnnnpppppp", "cross_steps": "ppppnpnpnp"}
 """Of what kind the arguments of each loop are: pointers and numbers."""
 
 

@@ -32,16 +32,36 @@ NUM_CHANGING = 3
 MOST_ATTEMPTS = 2**62
 
 
+class Goals(NamedTuple):
+    """What a solve is after, as long as it lasts.
+
+    Attributes
+    ----------
+    times : tuple of float
+        Initial time, then the output times.
+    room : Tensor, shape (T, n), or None
+        Where outputs go; None if a step that passes one is to be left alone.
+    rows : sequence of sequence of float, shape (s + 1, degree)
+        Coefficients of the interpolant's weights.
+    """
+
+    times: tuple[float, ...]
+    room: Tensor | None
+    rows: Sequence[Sequence[float]]
+
+
 class Taken(NamedTuple):
     """Steps taken one after the other.
 
     Attributes
     ----------
-    times : list of float
-        Start, end and size of the first, then of the second, and so on.
+    steps : list of (float, float, float, int)
+        Start, end and size of each, and the first output beyond.
     states : sequence of Tensor, shape (n,)
         Of each step that at its end, and the stage states that are kept.
     num_tried : int
+    attempts : int
+        Those since the last output.
     carry : tuple of float
         The controller's.
     slope : Tensor, shape (n,)
@@ -52,9 +72,10 @@ class Taken(NamedTuple):
         Whether there was no room for more.
     """
 
-    times: list[float]
+    steps: list[tuple[float, float, float, int]]
     states: Sequence[Tensor]
     num_tried: int
+    attempts: int
     carry: Carry
     slope: Tensor
     was_finite: bool
@@ -74,6 +95,8 @@ class NativeRun:
         Of span and ratio.
     num_kept : int
         How many stage states are kept of each step.
+    inner_slopes : list of Tensor, shape (n,)
+        Where each step writes its slopes but the first and that at the end.
     """
 
     def __init__(
@@ -82,49 +105,50 @@ class NativeRun:
         y: Tensor,
         dtypes: tuple[torch.dtype, torch.dtype],
         num_kept: int,
+        inner_slopes: list[Tensor],
     ) -> None:
         self._pointers, self._width = pointers, 1 + num_kept
         self._rows = min(MOST_TABLE_BYTES // (self._width * y.nbytes), MOST_ROWS)
         self._settings, self._end_side = array("d", [0.0] * 10), 0
-        self._at, self._attempts = array("d", [0.0] * 8), array("q", [0, 0])
-        self._times = array("d", [0.0] * (3 * self._rows))
+        self._at, self._attempts = array("d", [0.0] * 7), array("q", [0, 0, 0])
+        self._noted = array("d", [0.0] * (4 * self._rows))
         with outside_transforms():  # they serve solves to come
             self._slopes = y.new_empty(2, y.numel()).unbind()
         self._where = array("q", [slope.data_ptr() for slope in self._slopes])
         span, ratio = array("d", [0.0] * 5), array("d", [0.0])
-        kinds = array("q", [dtype is torch.float64 for dtype in dtypes])
-        self._held = span, ratio, kinds
+        kinds = array("q", [dtype is torch.float64 for dtype in (*dtypes, y.dtype)])
+        inner = array("q", [0, *(slope.data_ptr() for slope in inner_slopes), 0])
+        self._held = span, ratio, kinds, inner, inner_slopes
         self._first = addresses(self._settings, self._at, kinds, self._attempts)
         self._second = addresses(span, self._where, ratio)
+        self._inner = addresses(inner)
 
     @staticmethod
-    def of(
-        call: Shortcut, control: object, y: Tensor, span_dtype: torch.dtype, end_side: int
-    ) -> "NativeRun | None":
+    def of(call: Shortcut, num_kept: int, y: Tensor, span_dtype: torch.dtype) -> "NativeRun | None":
         """Return it for a step as `CompiledSteps.lean_step` gives it; None where there is none."""
         tape = call.tape
-        if tape is None or not isinstance(control, ErrorControl):
+        if tape is None:
             return None
-        make = lambda: NativeRun._made_of(tape, call, y, span_dtype)
-        found = companion(tape, NativeRun, make)
-        if found is not None:
-            found._begin(control, end_side)
-        return found
+        make = lambda: NativeRun._made_of(tape, call, num_kept, y, span_dtype)
+        return companion(tape, NativeRun, make)
 
     @staticmethod
     def _made_of(
-        tape: Tape, call: Shortcut, y: Tensor, span_dtype: torch.dtype
+        tape: Tape, call: Shortcut, num_kept: int, y: Tensor, span_dtype: torch.dtype
     ) -> "NativeRun | str":
         """Return it, or why there is none."""
         inputs, outputs = dict(call.places), [place for place, _ in call.outputs]
-        end_state, ratio_place, *kept, end_slope = outputs
-        if LEAST_ROWS * (1 + len(kept)) * y.nbytes > MOST_TABLE_BYTES:
+        end_state, ratio_place, end_slope, *others = outputs
+        kept, inner = others[:num_kept], others[num_kept:]
+        if LEAST_ROWS * (1 + num_kept) * y.nbytes > MOST_TABLE_BYTES:
             return "a step is large"
         if not tape.takes_pointers_alone or len(inputs) < NUM_CHANGING or min(outputs) < 0:
             return "more is done than to call kernels"
         seats = seats_like(tape, (end_state, end_slope, *kept), y)
         ratio = tape.seat_of_output(ratio_place)
-        if seats is None or ratio is None or ratio.buffer is None:
+        inner_slopes = [tape.in_workspace(place) for place in inner]
+        is_plain = all(x is not None and x.dtype is y.dtype for x in inner_slopes)
+        if seats is None or ratio is None or ratio.buffer is None or not is_plain:
             return "an output shares its memory"
         dtypes = (y.dtype, span_dtype, y.dtype)
         pointers = pointers_of(
@@ -134,9 +158,9 @@ class NativeRun:
         )
         if pointers is None:
             return "there are no loops"
-        return NativeRun(pointers, y, (span_dtype, ratio.buffer.dtype), len(kept))
+        return NativeRun(pointers, y, (span_dtype, ratio.buffer.dtype), len(kept), inner_slopes)
 
-    def _begin(self, control: ErrorControl, end_side: int) -> None:
+    def begin(self, control: ErrorControl, end_side: int, goals: Goals) -> None:
         """Get ready for a solve."""
         self._pointers.look_again()
         self._control, self._end_side = control, end_side
@@ -146,18 +170,31 @@ class NativeRun:
         exponents = (x / control.order for x in (p + i + d, -(p + 2 * d), d))
         is_double = control.round_time is float
         self._settings[:] = array("d", [*bounds, *factors, *exponents, is_double])
+        fixed = control.prescribed | control.jumps
+        stops = array("d", control.stops)
+        is_fixed = array("d", [stop in fixed for stop in control.stops])
+        times = array("d", goals.times)
+        counts = [len(times), len(stops), 0]
+        self._goals = array("q", [*addresses(times, stops, is_fixed), *counts])
+        coefficients = array("d", [number for row in goals.rows for number in row])
+        place, width = (
+            (0, 0) if goals.room is None else (goals.room.data_ptr(), goals.room.shape[1])
+        )
+        shape = array("q", [len(goals.rows), len(goals.rows[0]), width])
+        self._held_by_solve = times, stops, is_fixed, coefficients, shape
+        self._last = (*addresses(self._goals), place, *self._inner, *addresses(coefficients, shape))
 
     def advance(
         self,
         t: float,
         y: Tensor,
         carry: Carry,
-        until: float,
+        output: int,
+        attempts: int,
         first_side: int,
         slope: Tensor,
-        most: int,
     ) -> Taken:
-        """Take steps that end before a time.
+        """Take steps, and write the outputs that they pass.
 
         Parameters
         ----------
@@ -166,22 +203,23 @@ class NativeRun:
             State there, and ``f``.
         carry : tuple of float
             The controller's.
-        until : float
+        output : int
+            The first that lies beyond.
+        attempts : int
+            How many steps were tried since the one before.
         first_side : int
             Of the first step; see `symadj.forward.trajectory.Stretch`.
-        most : int
-            How many may be tried.
         """
-        control, width = self._control, self._width
-        stop = control.stop_after(t)
-        if stop is not None and (until - stop) * control.direction > 0:
-            until = stop
+        width = self._width
         table = y.new_empty(self._rows * width, y.numel())
         start, end = self._slopes
         start.copy_(slope)
         self._where[0], self._where[1] = start.data_ptr(), end.data_ptr()
-        self._at[:] = array("d", [t, *carry, until, first_side, self._end_side, 1.0])
-        self._attempts[0], self._attempts[1] = 0, min(most, MOST_ATTEMPTS)
+        self._at[:] = array("d", [t, *carry, first_side, self._end_side, 1.0])
+        self._attempts[:] = array(
+            "q", [attempts, min(self._control.max_attempts, MOST_ATTEMPTS), 0]
+        )
+        self._goals[5] = output
         count = self._pointers.loops.take_steps(
             *self._pointers.head,
             *self._first,
@@ -191,14 +229,19 @@ class NativeRun:
             y.nbytes,
             width - 1,
             self._rows,
-            *addresses(self._times),
+            *addresses(self._noted),
+            *self._last,
         )
+        noted = self._noted[: 4 * count].tolist()
         return Taken(
-            times=self._times[: 3 * count].tolist(),
+            steps=list(
+                zip(noted[::4], noted[1::4], noted[2::4], map(int, noted[3::4]), strict=True)
+            ),
             states=table[: count * width].unbind(),
-            num_tried=self._attempts[0],
+            num_tried=self._attempts[2],
+            attempts=self._attempts[0],
             carry=tuple(self._at[1:4]),
             slope=start if self._where[0] == start.data_ptr() else end,
-            was_finite=bool(self._at[7]),
+            was_finite=bool(self._at[6]),
             is_full=count == self._rows,
         )

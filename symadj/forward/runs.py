@@ -13,9 +13,9 @@ from torch import Tensor
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.graphs import Shortcut
-from symadj.forward.nativeruns import NativeRun
+from symadj.forward.nativeruns import Goals, NativeRun
 from symadj.forward.slopes import SlopeList
-from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
+from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch, thetas_in
 
 
 class Position(NamedTuple):
@@ -27,6 +27,7 @@ class Position(NamedTuple):
     y : Tensor, shape (n,)
     carry : tuple of float
         Of the controller.
+    next_output : int
     attempts : int
         Steps tried since the last output.
     first_side : int
@@ -40,6 +41,7 @@ class Position(NamedTuple):
     t: float
     y: Tensor
     carry: Carry
+    next_output: int
     attempts: int
     first_side: int
     shares_first_slope: bool
@@ -51,13 +53,14 @@ class StepRun:
 
     Parameters
     ----------
-    compiled : CompiledSteps
-        A step of which was taken already: its guards hold.
     control : FixedGrid, EqualSteps or ErrorControl
+    compiled : CompiledSteps
+        The guards of whose step have been checked.
     y : Tensor, shape (n,)
         A state.
     end_side : int
         Of every step; see `Stretch`.
+    goals : Goals
     stats : Stats
         Its steps are counted up.
     keep_step : callable or None
@@ -68,38 +71,36 @@ class StepRun:
 
     def __init__(
         self,
-        compiled: CompiledSteps,
         control: FixedGrid | EqualSteps | ErrorControl,
+        compiled: CompiledSteps,
         y: Tensor,
         end_side: int,
+        goals: Goals,
         stats: Stats,
         keep_step: KeepStep | None,
         want_stages: bool,
     ) -> None:
         self._compiled, self._control, self._end_side = compiled, control, end_side
-        self._stats, self._keep_step = stats, keep_step
+        self._stats, self._keep_step, self._times = stats, keep_step, goals.times
         self._num_kept = len(compiled.method.rows) - 1 if want_stages else 0
         self._call = compiled.lean_step(y, self._num_kept)
         self._native = None
-        if self._call is not None:
-            self._native = NativeRun.of(self._call, control, y, compiled.time_dtype(y), end_side)
+        if self._call is not None and isinstance(control, ErrorControl):
+            dtype = compiled.time_dtype(y)
+            self._native = NativeRun.of(self._call, self._num_kept, y, dtype)
+            if self._native is not None:
+                self._native.begin(control, end_side, goals)
 
-    def advance(
-        self, at: Position, slopes: SlopeList, until: float, steps: list[Step], next_output: int
-    ) -> Position:
-        """Take steps for as long as they end before an output.
+    def advance(self, at: Position, slopes: SlopeList, steps: list[Step]) -> Position:
+        """Take steps for as long as nothing happens but that they pass outputs, at the most.
 
         Parameters
         ----------
         at : Position
         slopes : SlopeList
             Holds the first slope of the next step, unless each step makes it for itself.
-        until : float
-            The time of that output.
         steps : list of Step
             Accepted ones are put there.
-        next_output : int
-            Its index.
 
         Returns
         -------
@@ -109,48 +110,42 @@ class StepRun:
         if self._call is None or not at.was_finite:
             return at
         if self._native is not None:
-            return self._by_native_loop(self._native, at, slopes, until, steps, next_output)
-        return self._by_loop(self._call, at, slopes, until, steps, next_output)
+            return self._by_native_loop(self._native, at, slopes, steps)
+        return self._by_loop(self._call, at, slopes, steps)
 
     def _by_native_loop(
-        self,
-        native: NativeRun,
-        at: Position,
-        slopes: SlopeList,
-        until: float,
-        steps: list[Step],
-        next_output: int,
+        self, native: NativeRun, at: Position, slopes: SlopeList, steps: list[Step]
     ) -> Position:
-        t, y, carry, attempts, side, shares_first_slope, was_finite = at
+        t, y, carry, next_output, attempts, side, shares_first_slope, was_finite = at
         width, is_full = 1 + self._num_kept, True
         while is_full and was_finite:
-            left = self._control.max_attempts - attempts
-            taken = native.advance(t, y, carry, until, side, slopes.k[0], left)
+            taken = native.advance(t, y, carry, next_output, attempts, side, slopes.k[0])
             states, was_finite, is_full = taken.states, taken.was_finite, taken.is_full
-            for index in range(len(states) // width):
-                t, t1, h = taken.times[3 * index : 3 * index + 3]
+            for index, (t0, t1, h, following) in enumerate(taken.steps):
                 y1, *kept = states[width * index : width * index + width]
-                stretch = Stretch(t, t1, h, side, self._end_side)
-                self._accept(Step(stretch, shares_first_slope, next_output, ()), y, kept, steps)
-                t, y, side, shares_first_slope = t1, y1, -1, True
-            carry, attempts = taken.carry, attempts + taken.num_tried
-            slopes.k[0] = taken.slope
-            self._stats.num_rejected += taken.num_tried - len(states) // width
+                stretch = Stretch(t0, t1, h, side, self._end_side)
+                passes = following > next_output
+                thetas = thetas_in(stretch, self._times, next_output) if passes else ()
+                step = Step(stretch, shares_first_slope, next_output, thetas)
+                self._accept(step, y, kept, steps)
+                t, y, side, shares_first_slope, next_output = t1, y1, -1, True, following
+            carry, attempts, slopes.k[0] = taken.carry, taken.attempts, taken.slope
+            self._stats.num_rejected += taken.num_tried - len(taken.steps)
             self._compiled.count(taken.num_tried)
-        return Position(t, y, carry, attempts, side, shares_first_slope, was_finite)
+        return Position(t, y, carry, next_output, attempts, side, shares_first_slope, was_finite)
 
     def _by_loop(
         self,
         call: Shortcut,
         at: Position,
         slopes: SlopeList,
-        until: float,
         steps: list[Step],
-        next_output: int,
     ) -> Position:
         control, end_side = self._control, self._end_side
-        t, y, carry, attempts, first_side, shares_first_slope, was_finite = at
+        t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite = at
+        until = self._times[next_output]
         first_slope = None if self._compiled.makes_first else slopes.k[0]
+        first_kept = 0 if first_slope is None else 1
         numbers, span = self._compiled.changing_span(y)
         direction = math.copysign(1.0, until - t)
         num_tried = 0
@@ -177,14 +172,16 @@ class StepRun:
                 continue
             stretch = Stretch(t, t1, h, first_side, end_side)
             step = Step(stretch, shares_first_slope, next_output, ())
-            self._accept(step, y, made[: self._num_kept], steps)
+            self._accept(step, y, made[first_kept : first_kept + self._num_kept], steps)
             t, y = t1, y1
             if first_slope is not None:
-                first_slope, first_side, shares_first_slope = made[-1], -1, True
+                first_slope, first_side, shares_first_slope = made[0], -1, True
         self._compiled.count(num_tried)
         if first_slope is not None:
             slopes.k[0] = first_slope
-        return Position(t, y, carry, attempts, first_side, shares_first_slope, was_finite)
+        return Position(
+            t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite
+        )
 
     def _accept(self, step: Step, y: Tensor, kept: Sequence[Tensor], steps: list[Step]) -> None:
         """Enter an accepted step, from a state, with the stage states that are kept of it."""

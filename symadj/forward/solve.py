@@ -21,16 +21,15 @@ from symadj.forward.event import Event
 from symadj.forward.field import Field
 from symadj.forward.implicit import estimate_error
 from symadj.forward.interpolation import Interpolant, Polynomial, differentiate, evaluate
+from symadj.forward.nativeruns import Goals
 from symadj.forward.observer import Observer
 from symadj.forward.runs import Position, StepRun
 from symadj.forward.slopes import SlopeList, Slopes, make_slopes
 from symadj.forward.step import implicit_rk_step, rk_step
-from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch
+from symadj.forward.trajectory import BELOW_ONE, KeepStep, Stats, Step, Stretch, thetas_in
 from symadj.forward.transforms import is_finite, is_transformed
 from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
-
-BELOW_ONE = math.nextafter(1.0, 0.0)
 
 T = TypeVar("T")
 
@@ -171,11 +170,11 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     # The stages of an implicit step are made together, its first among them.
     has_first_slope, shares_first_slope, was_finite = not explicit, False, True
     if isinstance(control, ErrorControl) and (len(times) > 1 or event):
-        carry, has_first_slope = (_first_step(ivp, control, y0, slopes), 0.0, 0.0), True
+        carry, has_first_slope = (_first_step(ivp, control, y0, slopes, recorder), 0.0, 0.0), True
         trace.first_slope_made(0)
         made.first_slope_made(0)
-    if compiled is not None:
-        compiled.begin(ivp.evaluate_at_start, y0, recorder)
+    elif compiled is not None and len(times) > 1:
+        compiled.begin(ivp.evaluate_at_start, y0, times[0], recorder)
     start_sign = event.sign(t, y0) if event else 0.0
     if event and start_sign == 0:
         times.append(t)
@@ -187,10 +186,17 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     has_runs = not (event or want_polynomials or is_watched or carries)
     while len(times) == 1 if event else next_output < len(times):
         is_ready = has_first_slope or (compiled is not None and compiled.makes_first)
+        if has_runs and run is None and compiled is not None and compiled.is_known:
+            goals = Goals(ivp.times, outputs.room, ivp.interpolant.rows)
+            run = StepRun(control, compiled, y, end_side, goals, stats, keep_step, want_stages)
         if run is not None and is_ready and isinstance(slopes, SlopeList):
-            at = Position(t, y, carry, attempts, first_side, shares_first_slope, was_finite)
-            at = run.advance(at, slopes, times[next_output], steps, next_output)
-            t, y, carry, attempts, first_side, shares_first_slope, was_finite = at
+            at = Position(
+                t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite
+            )
+            at = run.advance(at, slopes, steps)
+            t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite = at
+            if next_output == len(times):
+                break
         proposal = control.propose(t, carry)
         _check_attempt(ivp, t, y, proposal, attempts, was_finite)
         ivp.observer.tell("step", t, y, proposal.h)
@@ -200,8 +206,6 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         taken: Taken | None = None
         if compiled is not None and is_ready and isinstance(slopes, SlopeList):
             taken = compiled.attempt(slopes, y, stretch)
-            if has_runs and run is None and taken is not None:
-                run = StepRun(compiled, control, y, end_side, stats, keep_step, want_stages)
         slope_times = () if taken is not None else clock(stretch)
         if taken is None and not has_first_slope:
             slopes.put(0, field(slope_times[0], y))
@@ -233,7 +237,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         stats.num_accepted += 1
         ivp.observer.tell("accept_step", t, y, proposal.h)
         is_crossed = event is not None and event.sign(proposal.t1, y1) != start_sign
-        thetas = () if event else _thetas(times, next_output, stretch)
+        thetas = () if event else thetas_in(stretch, times, next_output)
         if taken is not None and (is_crossed or outputs.needs_weights(thetas)):
             weights.scale(proposal.h)
         if outputs.lack_end_slope(thetas, is_crossed):
@@ -372,6 +376,11 @@ class _Outputs:
         compiled = self._ivp.compiled
         return compiled is not None and compiled.are_on and self.slopes is None
 
+    @property
+    def room(self) -> Tensor | None:
+        """Where outputs go if nothing else is wanted at them, in whatever way they are made."""
+        return self.ys if self._is_free and self.polynomials is None else None
+
     def needs_weights(self, thetas: tuple[float, ...]) -> bool:
         """Whether the weights of the step are read by what is written."""
         return self.polynomials is not None or (bool(thetas) and not self._is_free)
@@ -408,25 +417,17 @@ class _Outputs:
                 self.slopes[step.outputs.stop - 1] = differentiate(polynomial, (1.0,), h)[0]
 
 
-def _first_step(ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slopes) -> float:
+def _first_step(
+    ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slopes, recorder: Recorder | None
+) -> float:
     """Evaluate the first slope, and return the size of the first step."""
-    slopes.put(0, ivp.evaluate_at_start(y0))
+    compiled, slope = ivp.compiled, None
+    if compiled is not None and compiled.are_on:
+        slope = compiled.begin(ivp.evaluate_at_start, y0, ivp.times[0], recorder)
+    slopes.put(0, ivp.evaluate_at_start(y0) if slope is None else slope)
     if control.first_step is not None:
         return control.first_step
     return control.select_first_step(ivp.field, ivp.times[0], y0, slopes.k[0])
-
-
-def _thetas(times: Sequence[float], first: int, stretch: Stretch) -> tuple[float, ...]:
-    """Return where in the stretch the outputs from ``first`` on lie, as far as it reaches."""
-    thetas = []
-    for index in range(first, len(times)):
-        time = times[index]
-        if (time - stretch.t1) * stretch.h > 0:
-            break
-        theta = (time - stretch.t0) / (stretch.t1 - stretch.t0)
-        # Rounding must not make an output inside the step pass for one at its end.
-        thetas.append(1.0 if time == stretch.t1 else min(theta, BELOW_ONE))
-    return tuple(thetas)
 
 
 def place_outputs(times: Sequence[float], steps: Sequence[Step]) -> list[Step]:
@@ -440,7 +441,7 @@ def place_outputs(times: Sequence[float], steps: Sequence[Step]) -> list[Step]:
     """
     placed, first = [], 1
     for step in steps:
-        thetas = _thetas(times, first, step.stretch)
+        thetas = thetas_in(step.stretch, times, first)
         placed.append(step._replace(first_output=first, thetas=thetas))
         first += len(thetas)
     return placed

@@ -126,6 +126,14 @@ class Recipe(NamedTuple):
             {name: known.get(name) for name in (ALLOCATE, VIEW)},
         )
 
+    @property
+    def takes_pointers_alone(self) -> bool:
+        """Whether all kernels are the compiler's own, and every argument is where numbers lie."""
+        return all(
+            kernel.is_own and not kernel.kwargs and all(isinstance(x, Stand) for x in kernel.args)
+            for kernel in self.kernels
+        )
+
     def base(self, stand: Stand) -> Stand:
         """Return the input or buffer that a stand is, or is a view of."""
         while stand.kind == "view":
@@ -251,7 +259,7 @@ class Tape:
     inputs : list of Seat
         Where each input goes.
     takes_pointers_alone : bool
-        Whether all of them are the compiler's own, and every argument is where numbers lie.
+        See `Recipe`.
     companion : object
         What somebody has made of this tape, and wants to find with it the next time.
     """
@@ -278,10 +286,7 @@ class Tape:
             for place, stand in enumerate(recipe.outputs)
             if fresh is None or place in fresh
         }
-        self.takes_pointers_alone = all(
-            kernel.is_own and not kernel.kwargs and all(isinstance(x, Stand) for x in kernel.args)
-            for kernel in recipe.kernels
-        )
+        self.takes_pointers_alone = recipe.takes_pointers_alone
         bases = [recipe.base(stand) for stand in recipe.outputs]
         self._made = [seats[base] if bases.count(base) == 1 else None for base in bases]
         self._allocate, self._view = recipe.tools[ALLOCATE], recipe.tools[VIEW]
@@ -315,6 +320,13 @@ class Tape:
         """Return where an output goes; None if its memory is that of others, or of an input."""
         seat = self._made[place]
         return None if seat is None or seat.buffer is None else seat
+
+    def in_workspace(self, place: int) -> Any:
+        """Return an output that lies in the workspace, where the kernels write it; None for others.
+
+        It is there as soon as the tape is.
+        """
+        return self._outputs[place]
 
     def run(self) -> list[Any]:
         """Call the kernels with what was put in place, and return the outputs."""

@@ -1,5 +1,6 @@
 """What a solve leaves behind: the steps it took, and what it cost."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,6 +38,22 @@ class Stretch(NamedTuple):
     h: float
     first_side: int
     end_side: int
+
+
+BELOW_ONE = math.nextafter(1.0, 0.0)
+
+
+def thetas_in(stretch: Stretch, times: Sequence[float], first: int) -> tuple[float, ...]:
+    """Return where in the stretch the outputs from ``first`` on lie, as far as it reaches."""
+    thetas = []
+    for index in range(first, len(times)):
+        time = times[index]
+        if (time - stretch.t1) * stretch.h > 0:
+            break
+        theta = (time - stretch.t0) / (stretch.t1 - stretch.t0)
+        # Rounding must not make an output inside the step pass for one at its end.
+        thetas.append(1.0 if time == stretch.t1 else min(theta, BELOW_ONE))
+    return tuple(thetas)
 
 
 class Step(NamedTuple):
