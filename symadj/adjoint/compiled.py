@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from symadj.adjoint.crossing import MOST_STEPS, Crossing
+from symadj.adjoint.crossing import MOST_STATE_BYTES, MOST_STEPS, Crossing
 from symadj.adjoint.pullback import Pullback, Pulled
 from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.graphs import Shortcut
+from symadj.forward.interpolation import Interpolant
 from symadj.forward.products import product
 from symadj.forward.traced import Method, Traced, end_time, replay_function, slope_of, stage_times
-from symadj.forward.trajectory import Step, StepGrid
+from symadj.forward.trajectory import Step, StepGrid, Stretch
 from symadj.forward.transforms import is_batch
 from symadj.state import Packing
 
@@ -233,6 +234,67 @@ class CompiledSweep:
         has_inside = any(step.interior_thetas for step in taken)
         return CompiledSweep(steps, pullback, params, time_gradient, has_inside=has_inside)
 
+    def cross(
+        self,
+        steps: StepGrid,
+        kept: KeptStates,
+        y_end: Tensor | None,
+        cotangents: Tensor,
+        interpolant: Interpolant,
+    ) -> Tensor | None:
+        """Carry the adjoint state across all steps, if they are small enough for loops in C++.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+        kept : KeptStates
+        y_end : Tensor, shape (n,), or None
+            State at the end of the last step.
+        cotangents : Tensor, shape (T, n)
+        interpolant : Interpolant
+
+        Returns
+        -------
+        Tensor, shape (n,), or None
+            The adjoint state at the initial time; None if nothing was done.
+        """
+        num_stages = len(self.steps.method.rows)
+        if self._time_gradient is not None or y_end is None or not isinstance(kept, Snapshots):
+            return None
+        replays = kept.per_step < num_stages
+        is_small = y_end.nbytes <= MOST_STATE_BYTES and (self._is_small or not replays)
+        uses_end = interpolant.uses_end_slope
+        if not is_small or not steps or (self._has_inside and not uses_end):
+            return None
+        # What is compiled now is called: with cotangents of zero, which leave everything as it is.
+        nothing = torch.zeros_like(y_end)
+        t1, end_side = steps[-1].stretch.t1, steps[-1].stretch.end_side
+        span = self.steps.span_of(Stretch(t1, t1, 0.0, end_side, end_side), y_end)
+        states = [y_end.clone() for _ in range(kept.per_step)]
+        changing = (nothing, span, self._per_slope(nothing, None, None), *states)
+        key, *asked = self._transposition(changing, replays=replays)
+        self.steps.prepare(key, *asked)
+        call = self.steps.lean(key, range(1 + len(self._params)))
+        dtype = self.steps.time_dtype(y_end)
+        crossing = None if call is None else Crossing.of(call, y_end, dtype, num_stages)
+        if call is None or crossing is None:
+            return None
+        crossing.begin(steps, cotangents, interpolant.rows)
+        first, y_next = len(steps), y_end
+        while first:
+            last, first = first, max(first - MOST_STEPS, 0)
+            of_steps = [kept.of_step(at) for at in reversed(range(first, last))]
+            crossing.across(first, [y for states in reversed(of_steps) for y in states], y_next)
+            y_next = of_steps[-1][0]
+        following = [*(step.shares_first_slope for step in steps[1:]), False]
+        num_ends = sum(
+            bool(step.interior_thetas) and not is_shared
+            for step, is_shared in zip(steps, following, strict=True)
+        )
+        self._note([is_used for _, is_used in call.outputs], num_stages * len(steps) + num_ends)
+        self.steps.field.nfe += (num_stages - 1) * len(steps) if replays else 0
+        return crossing.adjoint_state()
+
     def replay(self, y: Tensor, step: Step) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it.
 
@@ -292,20 +354,36 @@ class CompiledSweep:
         shares: Tensor | None,
     ) -> Sequence[Any] | None:
         """Call the graph for a step, of which all stage states are given or the first alone."""
+        span = self.steps.span_of(step.stretch, adjoint_state)
         replays = self.lacks_stages(list(states))
+        key, *asked = self._transposition((adjoint_state, span, shares, *states), replays=replays)
+        return self.steps.call(key, *asked)
+
+    def _transposition(
+        self, changing: tuple[Tensor | None, ...], *, replays: bool
+    ) -> tuple[Any, ...]:
+        """Return what `CompiledSteps.call` is given for a step.
+
+        Parameters
+        ----------
+        changing : tuple of Tensor or None
+            Adjoint state, span, shares, and stage states.
+        replays : bool
+            Whether the first of these alone is there.
+        """
         make = functools.partial(
             _transpose_function,
             self.steps.method,
             want_time=self._time_gradient is not None,
             replays=replays,
         )
-        return self.steps.call(
+        return (
             self._key_from_start if replays else self._key,
             make,
             (self._params, self._totals),
-            (adjoint_state, self.steps.span_of(step.stretch, adjoint_state), shares, *states),
-            most_leaves=len(self._params),
-            most_bytes=MOST_BYTES_FROM_START if replays else MOST_BYTES,
+            changing,
+            len(self._params),
+            MOST_BYTES_FROM_START if replays else MOST_BYTES,
         )
 
     def transpose_run(
@@ -344,26 +422,15 @@ class CompiledSweep:
         transpose, replay = calls
         num_stages = len(self.steps.method.rows)
         shares = self._per_slope(adjoint_state, None, None)
-        crossing = None
-        if replay is None and isinstance(kept, Snapshots):
-            dtype = self.steps.time_dtype(adjoint_state)
-            crossing = Crossing.of(transpose, adjoint_state, dtype, shares)
-        if crossing is not None:
-            first = max(first, index + 1 - MOST_STEPS)
         crossed = steps[first : index + 1]
-        spans = self.steps.spans_of([step.stretch for step in crossed], adjoint_state)
-        if crossing is not None:
-            given = [kept.of_step(at) for at in reversed(range(first, index + 1))][::-1]
-            adjoint_state, y = crossing.across(adjoint_state, spans, given), given[0][0]
-        else:
-            rows = spans.unbind()
-            for at in reversed(range(len(crossed))):
-                states = kept.of_step(first + at)
-                y, span = states[0], rows[at]
-                if replay is not None:
-                    states = (y, *replay((y, span)))
-                adjoint_state, *by_stage = transpose((adjoint_state, span, shares, *states))
-                self._add_times(first + at, crossed[at], by_stage)
+        rows = self.steps.spans_of([step.stretch for step in crossed], adjoint_state).unbind()
+        for at in reversed(range(len(crossed))):
+            states = kept.of_step(first + at)
+            y, span = states[0], rows[at]
+            if replay is not None:
+                states = (y, *replay((y, span)))
+            adjoint_state, *by_stage = transpose((adjoint_state, span, shares, *states))
+            self._add_times(first + at, crossed[at], by_stage)
         self._pullback.count(num_stages * len(crossed))
         self.steps.field.nfe += (num_stages - 1) * len(crossed) if replays else 0
         return Crossed(adjoint_state, first, y)

@@ -1,4 +1,4 @@
-"""Runs of steps transposed in C++: what `symadj.forward.nativeruns` is to the steps themselves."""
+"""All steps transposed in C++: what `symadj.forward.nativeruns` is to the steps themselves."""
 
 from array import array
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from torch import Tensor
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
 from symadj.forward.tape import Tape
+from symadj.forward.trajectory import StepGrid
 from symadj.forward.transforms import outside_transforms
 
 MOST_STATE_BYTES = 2**13
@@ -22,26 +23,44 @@ ADJOINT_STATE, SPAN, SHARES, STATES = range(4)
 
 
 class Crossing:
-    """Crosses steps as a shortcut does, many in one call.
+    """Crosses steps as a shortcut does, many in one call, outputs and all.
 
     Parameters
     ----------
     pointers : Pointers
-        Slots: adjoint state, span, stage states; the adjoint state before.
+        Slots: adjoint state, span, stage states; the adjoint state before; shares, if there are.
     adjoint_state : Tensor, shape (n,)
         For its form.
+    span_dtype : torch.dtype
     num_states : int
         Stage states that a step is given.
+    num_stages : int
+    has_shares : bool
     """
 
-    def __init__(self, pointers: Pointers, adjoint_state: Tensor, num_states: int) -> None:
-        self._pointers, self._num_states = pointers, num_states
+    def __init__(
+        self,
+        pointers: Pointers,
+        adjoint_state: Tensor,
+        span_dtype: torch.dtype,
+        num_states: int,
+        num_stages: int,
+        *,
+        has_shares: bool,
+    ) -> None:
+        self._pointers, self._num_states, self._num_stages = pointers, num_states, num_stages
         with outside_transforms():  # they serve backward passes to come
             self._both = adjoint_state.new_empty(2, adjoint_state.numel()).unbind()
+            self._shares = adjoint_state.new_empty(
+                num_stages if has_shares else 0, adjoint_state.numel()
+            )
+        self._span, self._where = array("d", [0.0] * 5), array("q", [0, 0])
+        is_double = (span_dtype is torch.float64, adjoint_state.dtype is torch.float64)
+        self._forms = (adjoint_state.numel(), *map(int, is_double))
 
     @staticmethod
     def of(
-        call: Shortcut, adjoint_state: Tensor, span_dtype: torch.dtype, shares: Tensor | None
+        call: Shortcut, adjoint_state: Tensor, span_dtype: torch.dtype, num_stages: int
     ) -> "Crossing | None":
         """Return it for a transposed step, or None where there is none.
 
@@ -50,68 +69,110 @@ class Crossing:
         call : Shortcut
         adjoint_state : Tensor, shape (n,)
         span_dtype : torch.dtype
-        shares : Tensor, shape (s, n), or None
-            What outputs inside each step contribute, where there are such outputs.
+        num_stages : int
         """
         tape = call.tape
         if tape is None:
             return None
-        make = lambda: Crossing._made_of(tape, call, adjoint_state, span_dtype)
+        make = lambda: Crossing._made_of(tape, call, adjoint_state, span_dtype, num_stages)
         found = companion(tape, Crossing, make)
-        if found is None:
-            return None
-        if shares is not None:
-            tape.put(dict(call.places)[SHARES], shares)
-        found._pointers.look_again()
+        if found is not None:
+            found._pointers.look_again()
         return found
 
     @staticmethod
     def _made_of(
-        tape: Tape, call: Shortcut, adjoint_state: Tensor, span_dtype: torch.dtype
+        tape: Tape, call: Shortcut, adjoint_state: Tensor, span_dtype: torch.dtype, num_stages: int
     ) -> "Crossing | str":
         """Return it, or why there is none."""
         if adjoint_state.nbytes > MOST_STATE_BYTES:
             return "a step is large"
-        inputs, outputs = dict(call.places), [place for place, _ in call.outputs]
-        inputs.pop(SHARES, None)
-        num_states = len(inputs) - (STATES - 1)
-        is_whole = set(inputs) == {ADJOINT_STATE, SPAN, *range(STATES, STATES + num_states)}
+        inputs, outputs = dict(call.places), [place for place, _ in call.outputs if place >= 0]
+        has_shares = SHARES in inputs
+        num_states = len(inputs) - has_shares - (STATES - 1)
+        states = range(STATES, STATES + num_states)
+        is_whole = set(inputs) - {SHARES} == {ADJOINT_STATE, SPAN, *states}
         if not (tape.takes_pointers_alone and is_whole and num_states and len(outputs) == 1):
             return "more is done than to call kernels"
         seats = seats_like(tape, outputs, adjoint_state)
         if seats is None:
             return "the result shares its memory"
-        dtypes = dict.fromkeys(sorted(inputs), adjoint_state.dtype) | {SPAN: span_dtype}
-        changing = {inputs[place]: dtype for place, dtype in dtypes.items()}
-        pointers = pointers_of(tape, changing, seats)
+        dtype = adjoint_state.dtype
+        changing = {inputs[ADJOINT_STATE]: dtype, inputs[SPAN]: span_dtype}
+        changing |= {inputs[place]: dtype for place in states}
+        last = {inputs[SHARES]: dtype} if has_shares else {}
+        pointers = pointers_of(tape, changing, seats, last)
         if pointers is None:
             return "there are no loops"
-        return Crossing(pointers, adjoint_state, num_states)
+        return Crossing(
+            pointers, adjoint_state, span_dtype, num_states, num_stages, has_shares=has_shares
+        )
 
-    def across(
-        self, adjoint_state: Tensor, spans: Tensor, states: Sequence[Sequence[Tensor]]
-    ) -> Tensor:
-        """Carry an adjoint state across steps, from the last to the first.
+    def begin(self, steps: StepGrid, cotangents: Tensor, rows: Sequence[Sequence[float]]) -> None:
+        """Get ready for a backward pass.
 
         Parameters
         ----------
-        adjoint_state : Tensor, shape (n,)
-        spans : Tensor, shape (steps, 5)
-            See `symadj.forward.compiled.CompiledSteps.spans_of`.
-        states : sequence of sequence of Tensor, shape (n,)
-            Those that each step is given.
+        steps : sequence of Step
+        cotangents : Tensor, shape (T, n)
+            Of the outputs.
+        rows : sequence of sequence of float, shape (s + 1, degree)
+            Coefficients of the interpolant's weights.
         """
+        numbers, firsts, shared, thetas = array("d"), array("q"), array("q"), array("d", [0.0])
+        for (t0, t1, h, first_side, end_side), shares_first, first, inside, _, _ in steps:
+            direction = 1.0 if h > 0 else -1.0
+            numbers.extend((t0, h, t1, first_side * direction, end_side * direction))
+            firsts.append(first)
+            shared.append(shares_first)
+            thetas.extend(inside)
+        firsts.append(len(thetas))
+        coefficients = array("d", [number for row in rows for number in row])
+        self._held = numbers, firsts, shared, thetas, coefficients
+        has_shares = len(self._shares) > 0
+        self._pass = array(
+            "q",
+            [
+                *addresses(numbers, thetas, coefficients, firsts, shared),
+                cotangents.data_ptr(),
+                *addresses(self._span),
+                self._shares.data_ptr() if has_shares else 0,
+                *addresses(self._where),
+                len(steps),
+                self._num_states,
+                len(rows),
+                len(rows[0]),
+                *self._forms,
+            ],
+        )
         here, there = self._both
-        here.copy_(adjoint_state)
-        places = array("q", [here.data_ptr(), there.data_ptr()])
-        pointers = array("q", [y.data_ptr() for of_step in states for y in of_step])
+        here.zero_()
+        self._where[:] = array("q", [here.data_ptr(), there.data_ptr()])
+
+    def across(self, first: int, states: Sequence[Tensor], y_next: Tensor) -> None:
+        """Carry the adjoint state across steps, from the last to the first.
+
+        Parameters
+        ----------
+        first : int
+            The first of them.
+        states : sequence of Tensor, shape (n,)
+            Those that the first is given, then those of the second, and so on.
+        y_next : Tensor, shape (n,)
+            The state at the end of the last.
+        """
+        pointers = array("q", [y.data_ptr() for y in states])
+        last = first + len(states) // self._num_states - 1
         self._pointers.loops.cross_steps(
             *self._pointers.head,
-            len(states),
-            spans.data_ptr(),
-            spans.stride(0) * spans.itemsize,
+            *addresses(self._pass),
+            first,
+            last,
             *addresses(pointers),
-            self._num_states,
-            *addresses(places),
+            y_next.data_ptr(),
         )
-        return self._both[len(states) % 2].clone()
+
+    def adjoint_state(self) -> Tensor:
+        """Return the adjoint state where it has been carried to, shape (n,)."""
+        here, there = self._both
+        return (here if self._where[0] == here.data_ptr() else there).clone()

@@ -128,13 +128,17 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     replay = Replay(pullback, weights, y0, graphs)
     gatherers = _Gatherers(weights, replay, cotangents[0])
     compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
-    y_next, next_shares = y_end, False
-    del y_end  # the last step's alone
-    inside = output_cotangents(ivp, steps[-1], cotangents) if steps else None
-    first_crossed, replays = len(steps), False
+    first_crossed, replays, crossed_all = len(steps), False, None
     # Between the steps of a run nobody looks, and nothing is brought back.
     has_runs = compiled is not None and replayer is None and not ivp.observer.calls
-    for index in reversed(range(len(steps))):
+    if compiled is not None and has_runs:
+        crossed_all = compiled.cross(steps, kept, y_end, cotangents, ivp.interpolant)
+    if crossed_all is not None:
+        adjoint_state, first_crossed = crossed_all, 0
+    y_next, next_shares = y_end, False
+    del y_end  # the last step's alone
+    inside = output_cotangents(ivp, steps[-1], cotangents) if first_crossed else None
+    for index in reversed(range(first_crossed)):
         if index >= first_crossed:
             continue
         if compiled is not None and has_runs:

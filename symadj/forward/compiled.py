@@ -201,7 +201,7 @@ class CompiledSteps:
             return None
         nowhere = self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0)
         changing = (y0, nowhere, torch.zeros_like(y0))
-        shortcut, _ = self._ask(*self._step_call(changing, estimates=True))
+        shortcut, _ = self.prepare(*self._step_call(changing, estimates=True))
         if shortcut is None or shortcut.inner is None or not shortcut.inner.is_light:
             return None
         slope: Tensor = shortcut(changing)[-1]
@@ -401,7 +401,6 @@ class CompiledSteps:
         make: Callable[[], Traced],
         fixed: Sequence[Any],
         changing: Sequence[Tensor | None],
-        *,
         most_leaves: int | None = None,
         most_bytes: int | None = None,
     ) -> Sequence[Any] | None:
@@ -427,12 +426,12 @@ class CompiledSteps:
         """
         shortcut = self._shortcuts.get(key)
         if shortcut is None:
-            shortcut, result = self._ask(key, make, fixed, changing, most_leaves, most_bytes)
+            shortcut, result = self.prepare(key, make, fixed, changing, most_leaves, most_bytes)
             if shortcut is None or result is not None:
                 return result
         return shortcut(changing)
 
-    def _ask(
+    def prepare(
         self,
         key: Any,
         make: Callable[[], Traced],

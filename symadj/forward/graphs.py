@@ -144,8 +144,8 @@ class Shortcut(NamedTuple):
         outputs = tuple(self.outputs[place] for place in wanted)
         if self.tape is None or self.inner is None:
             return self._replace(outputs=outputs)
-        fresh = [self.outputs[place][0] for place in wanted if place not in in_workspace]
-        tape = self.inner.borrow(frozenset(fresh))
+        fresh = {self.outputs[place][0] for place in wanted if place not in in_workspace}
+        tape = self.inner.borrow(frozenset(fresh - {-1}))
         if tape is not None:
             for place, x in enumerate(self.inputs):
                 tape.put(place, x)

@@ -63,7 +63,14 @@ struct Goals {
   int64_t num_times, num_stops, first_output;
 };
 
-// Writes y + sum of h w_i(theta) k_i; the coefficients of each w_i are those of theta, theta^2, ...
+// Returns w(theta), whose coefficients are those of theta, theta^2, ...
+double weight_of(const double* coefficients, int64_t num_powers, double theta) {
+  double weight = 0, power = 1;
+  for (int64_t p = 0; p < num_powers; ++p) power *= theta, weight += coefficients[p] * power;
+  return weight;
+}
+
+// Writes y + sum of h w_i(theta) k_i
 template <typename Real>
 void interpolate(
     void* out, const void* y, const void* const* slopes, const double* coefficients,
@@ -71,13 +78,85 @@ void interpolate(
   const int64_t num_slopes = shape[0], num_powers = shape[1], n = shape[2];
   std::vector<double> sums(static_cast<const Real*>(y), static_cast<const Real*>(y) + n);
   for (int64_t j = 0; j < num_slopes; ++j) {
-    double weight = 0, power = h;
-    for (int64_t p = 0; p < num_powers; ++p)
-      power *= theta, weight += coefficients[j * num_powers + p] * power;
+    double weight = h * weight_of(coefficients + j * num_powers, num_powers, theta);
     if (weight)
       for (int64_t i = 0; i < n; ++i) sums[i] += weight * static_cast<const Real*>(slopes[j])[i];
   }
   std::copy(sums.begin(), sums.end(), static_cast<Real*>(out));
+}
+
+// A backward pass: what is known of all its steps. Of each there are the five numbers of its span,
+// its size among them, and the first output beyond the step before; of each output its theta.
+struct Pass {
+  const double *numbers, *thetas, *coefficients;
+  const int64_t *outputs, *shares_first_slope;
+  const char* cotangents;
+  void *span, *shares, **adjoint_states;
+  int64_t num_steps, num_states, num_slopes, num_powers, n, span_is_double, state_is_double;
+};
+
+void write_span(void* span, const double* numbers, bool is_double) {
+  for (int i = 0; i < 5; ++i)
+    if (is_double)
+      static_cast<double*>(span)[i] = numbers[i];
+    else
+      static_cast<float*>(span)[i] = static_cast<float>(numbers[i]);
+}
+
+// Of the outputs inside a step: adds to `total` what the cotangent of slope `i` is given by them.
+template <typename Real>
+void add_share(const Pass& pass, int64_t step, int64_t slope, Real* total) {
+  const double h = pass.numbers[5 * step + 1];
+  for (int64_t k = pass.outputs[step]; k < pass.outputs[step + 1]; ++k) {
+    if (pass.thetas[k] == 1) continue;
+    double weight = h * weight_of(pass.coefficients + slope * pass.num_powers, pass.num_powers, pass.thetas[k]);
+    const Real* cotangent = reinterpret_cast<const Real*>(pass.cotangents) + k * pass.n;
+    for (int64_t i = 0; i < pass.n; ++i) total[i] += static_cast<Real>(weight * cotangent[i]);
+  }
+}
+
+template <typename Real>
+void cross_step(
+    void** kernels, const Slots& slots, const Pass& pass, int64_t step, void** states,
+    const void* y_next) {
+  const double* numbers = pass.numbers + 5 * step;
+  const int64_t n = pass.n, num_states = pass.num_states, num_stages = pass.num_slopes - 1;
+  const int64_t begin = pass.outputs[step], end = pass.outputs[step + 1];
+  const bool ends_at_output = end > begin && pass.thetas[end - 1] == 1;
+  const bool has_inside = end - begin > ends_at_output;
+  Real* shares = static_cast<Real*>(pass.shares);
+  auto clear = [&] { std::fill(shares, shares + num_stages * n, Real(0)); };
+  auto transpose = [&](const double* span) {
+    write_span(pass.span, span, pass.span_is_double);
+    slots.put(0, pass.adjoint_states[0]);
+    slots.put(2 + num_states, pass.adjoint_states[1]);
+    run(kernels, slots.args);
+    std::swap(pass.adjoint_states[0], pass.adjoint_states[1]);
+  };
+  auto add = [&](int64_t output) {
+    const Real* cotangent = reinterpret_cast<const Real*>(pass.cotangents) + output * n;
+    Real* total = static_cast<Real*>(pass.adjoint_states[0]);
+    for (int64_t i = 0; i < n; ++i) total[i] += cotangent[i];
+  };
+  const bool is_last = step + 1 == pass.num_steps;
+  if (has_inside && (is_last || !pass.shares_first_slope[step + 1])) {
+    // The end slope is nobody else's: a step of no size from there transposes it alone.
+    const double nowhere[5] = {numbers[2], 0, numbers[2], numbers[4], numbers[4]};
+    clear();
+    add_share(pass, step, num_stages, shares);
+    for (int64_t i = 0; i < num_states; ++i) slots.put(2 + i, y_next);
+    transpose(nowhere);
+  }
+  if (ends_at_output) add(end - 1);
+  if (shares) {
+    clear();
+    if (has_inside)
+      for (int64_t i = 0; i < num_stages; ++i) add_share(pass, step, i, shares + i * n);
+    if (step && pass.shares_first_slope[step]) add_share(pass, step - 1, num_stages, shares);
+  }
+  for (int64_t i = 0; i < num_states; ++i) slots.put(2 + i, states[i]);
+  transpose(numbers);
+  for (int64_t k = begin; k < end - ends_at_output; ++k) add(k);
 }
 
 }  // namespace
@@ -116,11 +195,7 @@ int64_t take_steps(
     if (t1 == at->t || (!outputs && (t1 - goals->times[output]) * direction >= 0)) break;
     double first = at->first_side * direction, end = at->end_side * direction;
     const double numbers[5] = {at->t, h, t1, first, end};
-    for (int i = 0; i < 5; ++i)
-      if (span_is_double)
-        static_cast<double*>(span)[i] = numbers[i];
-      else
-        static_cast<float*>(span)[i] = static_cast<float>(numbers[i]);
+    write_span(span, numbers, span_is_double);
     char* row = table + accepted * (1 + num_kept) * state_bytes;
     slots.put(0, y);
     slots.put(2, slopes[0]);
@@ -161,20 +236,19 @@ int64_t take_steps(
   return accepted;
 }
 
-// Carries an adjoint state across steps, from the last to the first, between two places in turn.
-// Slots: adjoint state, span, stage states; the adjoint state before.
+// Carries an adjoint state from the end of step `last` to the start of step `first`. Slots: adjoint
+// state, span, stage states; the adjoint state before; shares, where outputs lie inside steps.
 void cross_steps(
     void** kernels, const int64_t* ends, const int64_t* places, void** args,
-    int64_t num_steps, const char* spans, int64_t span_bytes,
-    void** states, int64_t num_states, char** adjoint_states) {
+    const Pass* pass, int64_t first, int64_t last, void** states, const void* y_next) {
   Slots slots{ends, places, args};
-  for (int64_t n = num_steps - 1; n >= 0; --n) {
-    slots.put(0, adjoint_states[0]);
-    slots.put(1, spans + n * span_bytes);
-    for (int64_t i = 0; i < num_states; ++i) slots.put(2 + i, states[n * num_states + i]);
-    slots.put(2 + num_states, adjoint_states[1]);
-    run(kernels, args);
-    std::swap(adjoint_states[0], adjoint_states[1]);
+  auto cross = pass->state_is_double ? cross_step<double> : cross_step<float>;
+  slots.put(1, pass->span);
+  if (pass->shares) slots.put(3 + pass->num_states, pass->shares);
+  for (int64_t n = last; n >= first; --n) {
+    void** of_step = states + (n - first) * pass->num_states;
+    cross(kernels, slots, *pass, n, of_step, y_next);
+    y_next = of_step[0];
   }
 }
 

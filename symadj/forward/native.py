@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -26,7 +27,7 @@ SOURCE = Path(__file__).with_name("loops.cpp")
 T = TypeVar("T")
 
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
-SIGNATURES = {"take_steps": "pppppppppppppnnnpppppp", "cross_steps": "ppppnpnpnp"}
+SIGNATURES = {"take_steps": "pppppppppppppnnnpppppp", "cross_steps": "pppppnnpp"}
 """Of what kind the arguments of each loop are: pointers and numbers."""
 
 
@@ -40,6 +41,8 @@ class Pointers:
         Those of the tape's inputs that change from call to call.
     outputs : sequence of Seat
         Where outputs go, which change as well.
+    last : mapping of int to torch.dtype
+        More inputs that change: their slots come after those of the outputs.
 
     Attributes
     ----------
@@ -49,11 +52,16 @@ class Pointers:
     """
 
     def __init__(
-        self, tape: Tape, inputs: Mapping[int, torch.dtype], outputs: Sequence[Seat]
+        self,
+        tape: Tape,
+        inputs: Mapping[int, torch.dtype],
+        outputs: Sequence[Seat],
+        last: Mapping[int, torch.dtype],
     ) -> None:
         self.loops = build(tuple(len(args) for _, args, _ in tape.calls))
         slots = [(tape.inputs[index], dtype) for index, dtype in inputs.items()]
         slots += [(seat, seat.buffer.dtype) for seat in outputs if seat.buffer is not None]
+        slots += [(tape.inputs[index], dtype) for index, dtype in last.items()]
         firsts, count = {}, 0
         for _, args, _ in tape.calls:
             firsts[id(args)] = count
@@ -72,7 +80,7 @@ class Pointers:
             (firsts[id(into)] + key, into, key)
             for index, seat in enumerate(tape.inputs)
             for into, key, _ in seat.offsets()
-            if index not in inputs and id(into) in firsts
+            if index not in inputs and index not in last and id(into) in firsts
         ]
         self._look(
             (firsts[id(args)] + key, args, key)
@@ -91,11 +99,14 @@ class Pointers:
 
 
 def pointers_of(
-    tape: Tape, inputs: Mapping[int, torch.dtype], outputs: Sequence[Seat]
+    tape: Tape,
+    inputs: Mapping[int, torch.dtype],
+    outputs: Sequence[Seat],
+    last: Mapping[int, torch.dtype] = MappingProxyType({}),
 ) -> Pointers | None:
     """Return `Pointers`; None, after a warning, if their loops cannot be built."""
     try:
-        return Pointers(tape, inputs, outputs)
+        return Pointers(tape, inputs, outputs, last)
     except Exception as error:  # what the compiler's cache does is the compiler's to say
         _say(str(error))
         return None
