@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import Any
 
 import torch
@@ -103,18 +103,32 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
         If a value cannot be right.
     """
     given = dict(options or {})
-    if PLAIN_TYPES.issuperset(map(type, given.values())):
+    if is_plain(*given.values()):
         # With their types, as 1 and True are equal.
-        read = _read_plain(tableau, *((name, type(x), x) for name, x in given.items()))
+        read: Mapping[str, Any] = _read_plain(tableau, *((n, type(x), x) for n, x in given.items()))
     else:
         read = _read(tableau, given)
     _check_compile(tableau, read)
     return read
 
 
+def is_plain(*values: Any) -> bool:
+    """Return whether all of them are values that stay what they are."""
+    return PLAIN_TYPES.issuperset(map(type, values))
+
+
+class PlainOptions(dict[str, Any]):
+    """Options with the defaults filled in, one object for equal ones: not to be changed."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 @lru_cache(maxsize=256)
-def _read_plain(tableau: ButcherTableau, *given: tuple[str, type, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(_read(tableau, {name: value for name, _, value in given}))
+def _read_plain(tableau: ButcherTableau, *given: tuple[str, type, Any]) -> PlainOptions:
+    return PlainOptions(_read(tableau, {name: value for name, _, value in given}))
 
 
 def _read(tableau: ButcherTableau, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from symadj.forward.interpolation import accurate, dense, linear
 from symadj.forward.observer import Observer
 from symadj.forward.solve import Integration
 from symadj.forward.transforms import is_batched, is_transformed, plain
-from symadj.options import DEFAULT_MAX_EVENT_STEPS, read_options, tableau_named
+from symadj.options import DEFAULT_MAX_EVENT_STEPS, PlainOptions, read_options, tableau_named
 from symadj.state import Packing
 from symadj.tableaus import ButcherTableau
 from symadj.types import EventFunction, State, VectorField
@@ -131,7 +132,15 @@ def read_call(
     control: FixedGrid | EqualSteps | ErrorControl
     if tableau.is_adaptive:
         knots, pinned = times[:1], False
-        control = _error_control(field.packing, tableau, read, flat, listed, rtol, atol)
+        tolerances = (
+            _tolerance("rtol", rtol, field.packing, flat.device),
+            _tolerance("atol", atol, field.packing, flat.device),
+        )
+        norm = _norm(read["norm"], field.packing)
+        is_plain = isinstance(read, PlainOptions) and norm is rms_norm
+        is_plain &= not any(isinstance(tolerance, Tensor) for tolerance in tolerances)
+        make_control = _plain_error_control if is_plain else _error_control
+        control = make_control(tableau, read, flat.dtype, listed, *tolerances, norm)
         if read["sync_steps"] is not False or field.packing.layouts is not None:
             control = _in_agreement(control, field.packing, read, flat, listed)
     elif event is not None:
@@ -270,15 +279,15 @@ def _equal_steps(read: Mapping[str, Any], times: tuple[float, ...]) -> EqualStep
 
 
 def _error_control(
-    packing: Packing,
     tableau: ButcherTableau,
     read: Mapping[str, Any],
-    flat: Tensor,
+    dtype: torch.dtype,
     times: tuple[float, ...],
-    rtol: Any,
-    atol: Any,
+    rtol: float | Tensor,
+    atol: float | Tensor,
+    norm: Callable[[Tensor], Any],
 ) -> ErrorControl:
-    """Return the controller of an adaptive method."""
+    """Return the controller of an adaptive method, for states of a dtype."""
     direction = math.copysign(1.0, times[-1] - times[0])
     first_step = read["first_step"]
     jumps = _times_beyond("jump_t", read["jump_t"], times[0], direction)
@@ -291,13 +300,13 @@ def _error_control(
     prescribed = frozenset(stops | jumps)
     if read["output"] == "step":
         stops |= set(times[1:])
-    is_single = read["dtype"] == torch.float32 and flat.dtype.to_real() != torch.float64
+    is_single = read["dtype"] == torch.float32 and dtype.to_real() != torch.float64
     return ErrorControl(
         order=tableau.estimate_order or tableau.order,
         direction=direction,
-        rtol=_tolerance("rtol", rtol, packing, flat.device),
-        atol=_tolerance("atol", atol, packing, flat.device),
-        norm=_norm(read["norm"], packing),
+        rtol=rtol,
+        atol=atol,
+        norm=norm,
         first_step=None if first_step is None else float(first_step),
         min_step=float(read["min_step"]),
         max_step=float(read["max_step"]),
@@ -312,6 +321,14 @@ def _error_control(
         round_time=_single if is_single else float,
         power=plain_power if read["compile"] else torch_power,
     )
+
+
+_plain_error_control = lru_cache(maxsize=256)(_error_control)
+"""For what is the same object whenever it is equal."""
+
+
+_plain_error_control = lru_cache(maxsize=256)(_error_control)
+"""For what is the same object whenever it is equal."""
 
 
 def _in_agreement(

@@ -1,7 +1,6 @@
 """What surrounds a call of ``f`` without being given to it: autocast."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,18 +39,16 @@ class Ambient:
             )
         )
 
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Set everything as it was.
+    def in_force(self) -> AbstractContextManager[object]:
+        """Set everything as it was, within a context.
 
         Autocast's cache of casted weights is not used: filled by an evaluation without a graph, it
         would cut the weights off from the graph of the next one that has a graph.
         """
-        with ExitStack() as stack:
-            for kind, enabled, dtype in self.autocast:
-                if not (enabled or torch.is_autocast_enabled(kind)):
-                    continue
+        stack = ExitStack()
+        for kind, enabled, dtype in self.autocast:
+            if enabled or torch.is_autocast_enabled(kind):
                 stack.enter_context(
                     torch.autocast(kind, dtype=dtype, enabled=enabled, cache_enabled=False)
                 )
-            yield
+        return stack

@@ -21,7 +21,7 @@ from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
 from symadj.forward.trajectory import Stretch
-from symadj.forward.transforms import is_transformed
+from symadj.forward.transforms import is_transformed, outside_transforms
 from symadj.tableaus import ButcherTableau
 from symadj.types import Norm
 
@@ -202,7 +202,7 @@ class CompiledSteps:
         nowhere = self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0)
         changing = (y0, nowhere, torch.zeros_like(y0))
         shortcut, _ = self.prepare(*self._step_call(changing, estimates=True))
-        if shortcut is None or shortcut.inner is None or not shortcut.inner.is_light:
+        if shortcut is None or not shortcut.is_light:
             return None
         slope: Tensor = shortcut(changing)[-1]
         return slope
@@ -478,9 +478,8 @@ class CompiledSteps:
         if entry.form is None and result is not None:
             entry.form = form_of(called, changing, result)
         if entry.form is None or not self.is_alone:
-            called.give_back()
             return None, result
-        self._shortcuts[key] = Shortcut.of(called, entry.form)
+        self._shortcuts[key] = Shortcut(called, entry.form)
         return self._shortcuts[key], result
 
     def _call_by_guards(
@@ -559,7 +558,20 @@ def _itself(x: Tensor) -> Tensor:
 
 
 def _tolerances(rtol: float | Tensor, atol: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return tolerances as tensors: two, where they are equal, too, as a graph would tell."""
+    """Return tolerances as tensors."""
+    if isinstance(rtol, Tensor) or isinstance(atol, Tensor):
+        return _as_tensors(rtol, atol)
+    return _of_numbers(rtol, atol)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_numbers(rtol: float, atol: float) -> tuple[Tensor, Tensor]:
+    with outside_transforms():
+        return _as_tensors(rtol, atol)
+
+
+def _as_tensors(rtol: float | Tensor, atol: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return two tensors, also where the tolerances are equal, as a graph would tell."""
     first, second = (
         x.to(torch.float64) if isinstance(x, Tensor) else torch.as_tensor(scalar(x, torch.float64))
         for x in (rtol, atol)

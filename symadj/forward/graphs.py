@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.weak import WeakIdKeyDictionary
 
 from symadj.forward.guards import Form, GuardedFunction
 from symadj.forward.inductor import Inner, compile_by_inductor
@@ -40,24 +39,16 @@ class Called(NamedTuple):
     graph : callable
         Takes a list of inputs, and may empty it.
     inner : Inner or None
-        The compiler's function, where that is what was called.
+        The compiler's function, where that is what is called.
     inputs : tuple
     outputs : sequence
         Empty where the graph was not called.
-    tape : Tape or None
-        What makes the outputs, where a tape does; the inputs are in their places.
     """
 
     graph: Callable[[list[Any]], Sequence[Any]]
     inner: Inner | None
     inputs: tuple[Any, ...]
     outputs: Sequence[Any]
-    tape: Tape | None
-
-    def give_back(self) -> None:
-        """Give the tape back, for others to use."""
-        if self.inner is not None and self.tape is not None:
-            self.inner.give_back(self.tape)
 
 
 def form_of(
@@ -85,46 +76,68 @@ def form_of(
     )
 
 
-class Shortcut(NamedTuple):
+class Shortcut:
     """A graph, and how to call it without the guards.
+
+    Parameters
+    ----------
+    called : Called
+        What it was called with, or would have been.
+    form : Form
+    wanted : sequence of int, optional
+        Which of its results are returned: all of them, unless given.
+    in_workspace : container of int, optional
+        Those of them that are read before the next call, and need no memory of their own.
 
     Attributes
     ----------
-    graph : callable
-        Takes a list of inputs, and may empty it.
-    inputs : list
-        What it was called with, but for what changes from call to call.
     places, outputs
-        See `Form`.
-    inner : Inner or None
-        The compiler's function, where the graph is one.
-    tape : Tape or None
-        That function replayed, where it is small: lent by it.
+        See `Form`; of the outputs those wanted.
     """
 
-    graph: Callable[[list[Any]], Sequence[Any]]
-    inputs: list[Any]
-    places: tuple[tuple[int, int], ...]
-    outputs: tuple[tuple[int, Any], ...]
-    inner: Inner | None
-    tape: Tape | None
+    __slots__ = ("_called", "_form", "_fresh", "_tape", "outputs", "places")
 
-    @staticmethod
-    def of(called: Called, form: Form) -> "Shortcut":
-        """Make it of a call, or of what a call would have been."""
-        inputs = list(called.inputs)
-        for _, place in form.places:
-            inputs[place] = None
-        return Shortcut(called.graph, inputs, *form, called.inner, called.tape)
+    def __init__(
+        self,
+        called: Called,
+        form: Form,
+        wanted: Sequence[int] | None = None,
+        in_workspace: Container[int] = (),
+    ) -> None:
+        self._called, self._form = called, form
+        self.places, self.outputs = form
+        self._tape: Tape | None = None
+        self._fresh: frozenset[int] | None = None
+        if wanted is not None:
+            self.outputs = tuple(form.outputs[place] for place in wanted)
+            fresh = {form.outputs[place][0] for place in wanted if place not in in_workspace}
+            self._fresh = frozenset(fresh - {-1})
+
+    @property
+    def is_light(self) -> bool:
+        """Whether all that it does is to call kernels of the compiler's, for a small graph."""
+        return self._called.inner is not None and self._called.inner.is_light
+
+    @property
+    def tape(self) -> Tape | None:
+        """The compiler's function replayed, where it is small: borrowed, with inputs in place."""
+        if self._tape is None and self._called.inner is not None:
+            self._tape = self._called.inner.borrow(self._fresh)
+            if self._tape is not None:
+                changing = {place for _, place in self.places}
+                for place, x in enumerate(self._called.inputs):
+                    if place not in changing:
+                        self._tape.put(place, x)
+        return self._tape
 
     def __call__(self, changing: Sequence[Tensor | None]) -> list[Any]:
         """Call the graph."""
         tape = self.tape
         if tape is None:
-            inputs = self.inputs.copy()
+            inputs = list(self._called.inputs)
             for place, target in self.places:
                 inputs[target] = changing[place]
-            made = self.graph(inputs)
+            made = self._called.graph(inputs)
         else:
             for place, target in self.places:
                 tape.put(target, changing[place])
@@ -132,29 +145,14 @@ class Shortcut(NamedTuple):
         return [x if place < 0 else made[place] for place, x in self.outputs]
 
     def lean(self, wanted: Sequence[int], in_workspace: Container[int]) -> "Shortcut":
-        """Return the same with fewer results.
-
-        Parameters
-        ----------
-        wanted : sequence of int
-            Which of the results are returned.
-        in_workspace : container of int
-            Those of them that are read before the next call, and need no memory of their own.
-        """
-        outputs = tuple(self.outputs[place] for place in wanted)
-        if self.tape is None or self.inner is None:
-            return self._replace(outputs=outputs)
-        fresh = {self.outputs[place][0] for place in wanted if place not in in_workspace}
-        tape = self.inner.borrow(frozenset(fresh - {-1}))
-        if tape is not None:
-            for place, x in enumerate(self.inputs):
-                tape.put(place, x)
-        return self._replace(outputs=outputs, tape=tape)
+        """Return the same with fewer results."""
+        return Shortcut(self._called, self._form, wanted, in_workspace)
 
     def let_go(self) -> None:
         """Give back what is borrowed: the shortcut is not to be called any more."""
-        if self.inner is not None and self.tape is not None:
-            self.inner.give_back(self.tape)
+        if self._called.inner is not None and self._tape is not None:
+            self._called.inner.give_back(self._tape)
+            self._tape = None
 
 
 class _Latest(threading.local):
@@ -243,27 +241,23 @@ class Graphs:
 
         def call(*given: Any) -> Any:
             if self._latest.is_gathered:
-                self._latest.called = _gathered(graph, inner, given)
+                self._latest.called = _called(graph, inner, given, ())
                 return nothing
-            called = None if inner is None else inner.call(given)
-            if inner is not None and called is not None:
-                inputs, outputs, tape = called
-                self._latest.called = Called(inner.function, inner, inputs, outputs, tape)
-                return outputs
-            outputs = graph(*given) if inner is None else inner.learn(graph, given)
-            gathered = _gathered(graph, inner, given)
-            self._latest.called = gathered._replace(outputs=outputs)
+            outputs = graph(*given) if inner is None else inner.call(graph, given)
+            self._latest.called = _called(graph, inner, given, outputs)
             return outputs
 
         return call
 
 
-def _gathered(graph: Callable[..., Any], inner: Inner | None, given: tuple[Any, ...]) -> Called:
-    """Return the call of a graph without its outputs."""
+def _called(
+    graph: Callable[..., Any], inner: Inner | None, given: tuple[Any, ...], outputs: Sequence[Any]
+) -> Called:
+    """Return the call of a graph."""
     inputs = None if inner is None else inner.inputs_of(given)
     if inner is None or inputs is None:
-        return Called(lambda inputs: graph(*inputs), None, given, (), None)
-    return Called(inner.function, inner, inputs, (), inner.borrow_with(inputs))
+        return Called(lambda inputs: graph(*inputs), None, given, outputs)
+    return Called(inner.function, inner, inputs, outputs)
 
 
 def _computed_bytes(traced: torch.fx.GraphModule) -> int:
@@ -274,7 +268,8 @@ def _computed_bytes(traced: torch.fx.GraphModule) -> int:
     return sum(x.nbytes for x in pytree.tree_leaves(values) if isinstance(x, Tensor))
 
 
-_known: Any = WeakIdKeyDictionary()
+_known: dict[int, tuple[Any, dict[str, Graphs]]] = {}
+"""By the ``id`` of what they were compiled for, and a reference that dies with it."""
 
 
 def graphs_of(func: Any, backend: str) -> Graphs:
@@ -289,11 +284,15 @@ def graphs_of(func: Any, backend: str) -> Graphs:
     if isinstance(owner, types.MethodType):
         owner = owner.__self__
     owner = getattr(owner, "__code__", owner)
-    try:
-        weakref.ref(owner)
-    except TypeError:
-        return Graphs(backend)  # compiled for each call
-    found: dict[str, Graphs] = _known.setdefault(owner, {})
+    key = id(owner)
+    place = _known.get(key)
+    if place is None:
+        try:
+            place = weakref.ref(owner, lambda _: _known.pop(key, None)), {}
+        except TypeError:
+            return Graphs(backend)  # compiled for each call
+        _known[key] = place
+    found = place[1]
     if backend not in found:
         found[backend] = Graphs(backend)
     return found[backend]

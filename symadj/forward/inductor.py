@@ -44,8 +44,20 @@ class Inner:
         self._latest = given, outputs
         return outputs
 
-    def learn(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
-        """Call the graph around the function, and find out whether it did anything beside."""
+    def call(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
+        """Call the graph around the function, or the function in its place once it is known."""
+        if self._order is None:
+            return self._learn(graph, given)
+        tape, inputs = self.borrow(), [given[place] for place in self._order]
+        if tape is None:
+            outputs = self.function(inputs)
+        else:
+            outputs = tape(inputs)
+            self.give_back(tape)
+        return outputs
+
+    def _learn(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
+        """Call the graph, and find out whether it did anything beside."""
         versions = list(map(_version, given))
         outputs = graph(*given)
         latest, self._latest = self._latest, None
@@ -63,24 +75,6 @@ class Inner:
             self._order = tuple(places[id(x)] for x in inputs)
             self._compiled.current_callable = self.function
         return outputs
-
-    def call(
-        self, given: tuple[Any, ...]
-    ) -> tuple[tuple[Any, ...], Sequence[Any], Tape | None] | None:
-        """Call the function in the place of the graph; None where the graph does more.
-
-        Returns
-        -------
-        tuple or None
-            The inputs, in the function's order; the outputs; and the tape that made them, if one
-            did: to be given back.
-        """
-        inputs = self.inputs_of(given)
-        if inputs is None:
-            return None
-        tape = self.borrow()
-        outputs: Sequence[Any] = self.function(list(inputs)) if tape is None else tape(inputs)
-        return inputs, outputs, tape
 
     def inputs_of(self, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return the function's inputs in a call of the graph; None where the graph does more."""
@@ -110,14 +104,6 @@ class Inner:
             return idle.pop()
         except IndexError:
             return Tape(self._recipe, fresh)
-
-    def borrow_with(self, inputs: Sequence[Any]) -> Tape | None:
-        """Return a tape that all inputs are put into."""
-        tape = self.borrow()
-        if tape is not None:
-            for place, x in enumerate(inputs):
-                tape.put(place, x)
-        return tape
 
     def give_back(self, tape: Tape) -> None:
         """Take a tape back, for the next caller."""

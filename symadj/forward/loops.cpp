@@ -34,6 +34,12 @@ double number(const void* x, bool is_double) {
   return is_double ? *static_cast<const double*>(x) : *static_cast<const float*>(x);
 }
 
+template <typename Real>
+bool is_finite(const void* x, int64_t n) {
+  const Real* numbers = static_cast<const Real*>(x);
+  return std::all_of(numbers, numbers + n, [](Real number) { return std::isfinite(number); });
+}
+
 double rounded(double x, bool is_double) { return is_double ? x : static_cast<float>(x); }
 
 struct Control {
@@ -54,7 +60,7 @@ struct Control {
 };
 
 struct Position {
-  double t, size, earlier[2], first_side, end_side, was_finite;
+  double t, size, earlier[2], first_side, end_side, was_finite, is_finite;
 };
 
 // Where a loop may end a step: outputs, and stops at which one has to end, some of them fixed.
@@ -233,6 +239,7 @@ int64_t take_steps(
     y = row;
     std::swap(slopes[0], slopes[1]);
   }
+  at->is_finite = state_is_double ? is_finite<double>(y, shape[2]) : is_finite<float>(y, shape[2]);
   return accepted;
 }
 

@@ -68,6 +68,8 @@ class Taken(NamedTuple):
         That at the end.
     was_finite : bool
         Whether the error of the latest step tried was a number.
+    is_finite : bool
+        Whether the state at the end is.
     is_full : bool
         Whether there was no room for more.
     """
@@ -79,6 +81,7 @@ class Taken(NamedTuple):
     carry: Carry
     slope: Tensor
     was_finite: bool
+    is_finite: bool
     is_full: bool
 
 
@@ -110,7 +113,7 @@ class NativeRun:
         self._pointers, self._width = pointers, 1 + num_kept
         self._rows = min(MOST_TABLE_BYTES // (self._width * y.nbytes), MOST_ROWS)
         self._settings, self._end_side = array("d", [0.0] * 10), 0
-        self._at, self._attempts = array("d", [0.0] * 7), array("q", [0, 0, 0])
+        self._at, self._attempts = array("d", [0.0] * 8), array("q", [0, 0, 0])
         self._noted = array("d", [0.0] * (4 * self._rows))
         with outside_transforms():  # they serve solves to come
             self._slopes = y.new_empty(2, y.numel()).unbind()
@@ -177,10 +180,8 @@ class NativeRun:
         counts = [len(times), len(stops), 0]
         self._goals = array("q", [*addresses(times, stops, is_fixed), *counts])
         coefficients = array("d", [number for row in goals.rows for number in row])
-        place, width = (
-            (0, 0) if goals.room is None else (goals.room.data_ptr(), goals.room.shape[1])
-        )
-        shape = array("q", [len(goals.rows), len(goals.rows[0]), width])
+        shape = array("q", [len(goals.rows), len(goals.rows[0]), self._slopes[0].numel()])
+        place = 0 if goals.room is None else goals.room.data_ptr()
         self._held_by_solve = times, stops, is_fixed, coefficients, shape
         self._last = (*addresses(self._goals), place, *self._inner, *addresses(coefficients, shape))
 
@@ -215,7 +216,7 @@ class NativeRun:
         start, end = self._slopes
         start.copy_(slope)
         self._where[0], self._where[1] = start.data_ptr(), end.data_ptr()
-        self._at[:] = array("d", [t, *carry, first_side, self._end_side, 1.0])
+        self._at[:] = array("d", [t, *carry, first_side, self._end_side, 1.0, 0.0])
         self._attempts[:] = array(
             "q", [attempts, min(self._control.max_attempts, MOST_ATTEMPTS), 0]
         )
@@ -243,5 +244,6 @@ class NativeRun:
             carry=tuple(self._at[1:4]),
             slope=start if self._where[0] == start.data_ptr() else end,
             was_finite=bool(self._at[6]),
+            is_finite=bool(self._at[7]),
             is_full=count == self._rows,
         )

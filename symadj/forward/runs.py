@@ -67,6 +67,11 @@ class StepRun:
         Told of each accepted step.
     want_stages : bool
         Whether it is told of all stage states.
+
+    Attributes
+    ----------
+    finite : Tensor, shape (n,), or None
+        A state that is known to be finite.
     """
 
     def __init__(
@@ -84,7 +89,8 @@ class StepRun:
         self._stats, self._keep_step, self._times = stats, keep_step, goals.times
         self._num_kept = len(compiled.method.rows) - 1 if want_stages else 0
         self._call = compiled.lean_step(y, self._num_kept)
-        self._native = None
+        self._native: NativeRun | None = None
+        self.finite: Tensor | None = None
         if self._call is not None and isinstance(control, ErrorControl):
             dtype = compiled.time_dtype(y)
             self._native = NativeRun.of(self._call, self._num_kept, y, dtype)
@@ -129,6 +135,7 @@ class StepRun:
                 step = Step(stretch, shares_first_slope, next_output, thetas)
                 self._accept(step, y, kept, steps)
                 t, y, side, shares_first_slope, next_output = t1, y1, -1, True, following
+            self.finite = y if taken.is_finite else None
             carry, attempts, slopes.k[0] = taken.carry, taken.attempts, taken.slope
             self._stats.num_rejected += taken.num_tried - len(taken.steps)
             self._compiled.count(taken.num_tried)

@@ -273,7 +273,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         elif adaptive:
             first_side = 1  # beyond the discontinuity
 
-    if not is_finite(y):
+    if not (run is not None and run.finite is y) and not is_finite(y):
         raise _not_finite(ivp, outputs.ys)
     return Solved(tuple(times), outputs.ys, steps, y, outputs.slopes, outputs.polynomials)
 
@@ -356,7 +356,7 @@ class _Outputs:
         self.polynomials: list[Polynomial] | None = [] if want_polynomials else None
         if not is_transformed():
             self.ys = y0.new_empty(count, y0.numel())
-            self.ys[0] = y0
+            self.ys.select(0, 0).copy_(y0)
             self.slopes = torch.zeros_like(self.ys) if want_slopes else None
 
     def lack_end_slope(self, thetas: tuple[float, ...], is_crossed: bool) -> bool:
