@@ -1,7 +1,7 @@
 """One call: what is solved and what gets a gradient, read from the arguments; and the solve."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -328,20 +328,16 @@ class Attempt:
             if self._agreement is not None:
                 stack.enter_context(self._agreement.one_solve())
             unwatched = stack.enter_context(self.sharded.watched(is_handed_over=self.tracked))
-            stack.callback(setattr, ivp.field, "before", None)
+            stack.callback(ivp.field.forget)
             if self.reading.options["progress"]:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
             if ivp.compiled is not None:
                 stack.callback(ivp.compiled.forget)
-                ivp.compiled.unwatched = unwatched
-                stack.callback(setattr, ivp.compiled, "unwatched", nullcontext)
-                ivp.compiled.keeping = keeping.links
-                stack.callback(setattr, ivp.compiled, "keeping", None)
+                ivp.compiled.unwatched, ivp.compiled.keeping = unwatched, keeping.links
             graphs: GraphLog | None = None
             if keeping.activations is not None:
                 stack.enter_context(refusing_sharded(GRAPHS_ARE_KEPT))
                 graphs = ivp.field.maker = keeping.activations.log
-                stack.callback(setattr, ivp.field, "maker", None)
             if not ivp.tableau.is_explicit:
                 stack.enter_context(refusing_sharded(NEWTON_DIFFERENTIATES))
                 _look_at_start(ivp, start, self.carried)

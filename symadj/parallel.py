@@ -218,6 +218,8 @@ def _groups(module: nn.Module) -> list[Any]:
 
 
 def _fsdp_module() -> type[nn.Module] | None:
-    """Return FSDP2's class, where anybody has imported it: it takes a second."""
+    """Return FSDP2's class, where anybody has imported it (it takes a second) and can use it."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return None
     fsdp = sys.modules.get("torch.distributed.fsdp")
     return None if fsdp is None else fsdp.FSDPModule

@@ -154,13 +154,11 @@ class Keeping:
 
     def count(self, stats: Stats, solved: Solved) -> None:
         """Enter into the statistics what is kept."""
-        kept = list(self.snapshots.tensors)
-        if self._is_wanted and self.schedule.capacity is None:
-            kept.append(solved.y_end)
-        stats.snapshot_bytes = sum(state.nbytes for state in kept) + sum(
+        stats.num_snapshots = len(self.snapshots.tensors)
+        has_end = self._is_wanted and self.schedule.capacity is None
+        stats.snapshot_bytes = (stats.num_snapshots + has_end) * solved.y_end.nbytes + sum(
             state.nbytes for step in solved.steps for states in step.carried for state in states
         )
-        stats.num_snapshots = len(self.snapshots.tensors)
         if self.stored is not None:
             stats.snapshot_bytes += self.stored.nbytes
             stats.num_snapshots = self.stored.most

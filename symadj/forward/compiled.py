@@ -156,6 +156,8 @@ class CompiledSteps:
         y0: Tensor,
         t0: float,
         recorder: Recorder | None,
+        *,
+        needs_slope: bool,
     ) -> Tensor | None:
         """Get ready for a solve: ``f`` is looked at by one evaluation without a graph, its first.
 
@@ -167,11 +169,13 @@ class CompiledSteps:
         t0 : float
         recorder : Recorder or None
             Told that evaluations within graphs are not announced to it.
+        needs_slope : bool
+            Whether ``f`` at the start is read by others than the first step.
 
         Returns
         -------
         Tensor, shape (n,), or None
-            ``f`` at the start; None where each step makes it for itself.
+            ``f`` at the start; None where steps make it for themselves, or `first_slope` will.
         """
         slope = None if self._foreseen else evaluate(y0)
         if recorder is not None and recorder.settle():
@@ -184,28 +188,31 @@ class CompiledSteps:
             self.give_up("the state is a DTensor, which was not tried in a graph", forever=False)
         if self.makes_first:
             return None
-        by_graph = self._first_slope(y0, t0)
-        if by_graph is not None:
+        if self._is_light(y0, t0):
             self.field.nfe += slope is None
-            return by_graph
+            return self.first_slope(y0, t0) if needs_slope else None
         return evaluate(y0) if slope is None else slope
 
-    def _first_slope(self, y0: Tensor, t0: float) -> Tensor | None:
-        """Return ``f`` at the start as steps make it; None where to call ``f`` is cheaper.
-
-        A step of no size ends where it starts, and its end slope is ``f`` there. That is a whole
-        step for one slope, of which a light graph takes no longer than Python for a call of ``f``.
-        """
+    def _is_light(self, y0: Tensor, t0: float) -> bool:
+        """Return whether a step by a graph takes no longer than Python for a call of ``f``."""
         is_fit = self.is_alone and self.keeping is None and self._outer_norm is None
         if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:
-            return None
-        nowhere = self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0)
-        changing = (y0, nowhere, torch.zeros_like(y0))
-        shortcut, _ = self.prepare(*self._step_call(changing, estimates=True))
-        if shortcut is None or not shortcut.is_light:
-            return None
-        slope: Tensor = shortcut(changing)[-1]
+            return False
+        shortcut, _ = self.prepare(*self._step_call(self._nowhere(y0, t0), estimates=True))
+        return shortcut is not None and shortcut.is_light
+
+    def first_slope(self, y0: Tensor, t0: float) -> Tensor:
+        """Return ``f`` at the start, where a light graph was asked for it by `begin`.
+
+        A step of no size ends where it starts: its end slope is ``f`` there.
+        """
+        key = self._step_key(makes_first=False, estimates=True)
+        slope: Tensor = self._shortcuts[key](self._nowhere(y0, t0))[-1]
         return slope
+
+    def _nowhere(self, y0: Tensor, t0: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return state, span and first slope of a step of no size."""
+        return y0, self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0), torch.zeros_like(y0)
 
     def foresees(self, y0: Tensor) -> bool:
         """Return whether a graph will take the first step, of which it is known what it reads.
@@ -529,7 +536,8 @@ class CompiledSteps:
         return self._lean[-1]
 
     def forget(self) -> None:
-        """Let go of what the graphs were called with: guards are checked again by the next call."""
+        """Let go of what belongs to a solve: guards are checked again by the next call."""
+        self.unwatched, self.keeping = nullcontext, None
         for shortcut in (*self._shortcuts.values(), *self._lean):
             shortcut.let_go()
         self._shortcuts.clear()

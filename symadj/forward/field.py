@@ -68,6 +68,10 @@ class Field:
         self.maker: Callable[[Field, Tensor, Tensor], Tensor] | None = None
         self.before: Callable[[], bool] | None = None
 
+    def forget(self) -> None:
+        """Let nobody look at evaluations to come, nor make them."""
+        self.before = self.maker = None
+
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Evaluate ``f``.
 

@@ -25,6 +25,8 @@ class Inner:
     Attributes
     ----------
     function : callable
+    is_light : bool
+        Whether all that it does is to call kernels of the compiler's, for a small graph.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -35,6 +37,7 @@ class Inner:
         self._order: tuple[int, ...] | None = None
         self._edited: tuple[int, ...] = ()
         self._recipe: Recipe | None = None
+        self.is_light = False
         self._idle: dict[frozenset[int] | None, list[Tape]] = {}
 
     def _watched(self, inputs: list[Any]) -> Sequence[Any]:
@@ -71,7 +74,8 @@ class Inner:
             self._edited = tuple(
                 place for place, x in enumerate(given) if _version(x) > versions[place]
             )
-            self._recipe = Recipe.of(self.function, len(inputs))
+            recipe = self._recipe = Recipe.of(self.function, len(inputs))
+            self.is_light = recipe is not None and recipe.takes_pointers_alone
             self._order = tuple(places[id(x)] for x in inputs)
             self._compiled.current_callable = self.function
         return outputs
@@ -83,11 +87,6 @@ class Inner:
         if self._edited:  # what else autograd has saved of them is out of date: it has to see that
             torch.autograd.graph.increment_version([given[place] for place in self._edited])
         return tuple(given[place] for place in self._order)
-
-    @property
-    def is_light(self) -> bool:
-        """Whether all that it does is to call kernels of the compiler's, for a small graph."""
-        return self._recipe is not None and self._recipe.takes_pointers_alone
 
     def borrow(self, fresh: frozenset[int] | None = None) -> Tape | None:
         """Return a tape that does the same, for one caller; None where there can be none.

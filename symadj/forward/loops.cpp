@@ -60,7 +60,7 @@ struct Control {
 };
 
 struct Position {
-  double t, size, earlier[2], first_side, end_side, was_finite, is_finite;
+  double t, size, earlier[2], first_side, end_side, was_finite, is_finite, lacks_slope;
 };
 
 // Where a loop may end a step: outputs, and stops at which one has to end, some of them fixed.
@@ -185,8 +185,23 @@ int64_t take_steps(
   const bool span_is_double = kinds[0], ratio_is_double = kinds[1], state_is_double = kinds[2];
   const double direction = control->direction;
   int64_t accepted = 0, output = goals->first_output, stop = 0;
+  auto step = [&](const double* numbers, char* row) {
+    write_span(span, numbers, span_is_double);
+    slots.put(0, y);
+    slots.put(2, slopes[0]);
+    slots.put(3, row);
+    slots.put(4, slopes[1]);
+    for (int64_t i = 0; i < num_kept; ++i) slots.put(6 + i, row + (1 + i) * state_bytes);
+    run(kernels, args);
+  };
   slots.put(1, span);
   slots.put(5, ratio_at);
+  if (at->lacks_slope) {  // a step of no size ends where it starts, and its end slope is that there
+    const double nowhere[5] = {at->t, 0, at->t, 0, 0};
+    std::fill(slopes[0], slopes[0] + state_bytes, 0);
+    step(nowhere, table);
+    std::swap(slopes[0], slopes[1]);
+  }
   while (output < goals->num_times && accepted < rows && attempts[0] < attempts[1] &&
          at->was_finite) {
     double h = rounded(direction * control->bounded(at->size), control->keeps_double);
@@ -201,14 +216,8 @@ int64_t take_steps(
     if (t1 == at->t || (!outputs && (t1 - goals->times[output]) * direction >= 0)) break;
     double first = at->first_side * direction, end = at->end_side * direction;
     const double numbers[5] = {at->t, h, t1, first, end};
-    write_span(span, numbers, span_is_double);
     char* row = table + accepted * (1 + num_kept) * state_bytes;
-    slots.put(0, y);
-    slots.put(2, slopes[0]);
-    slots.put(3, row);
-    slots.put(4, slopes[1]);
-    for (int64_t i = 0; i < num_kept; ++i) slots.put(6 + i, row + (1 + i) * state_bytes);
-    run(kernels, args);
+    step(numbers, row);
     ++attempts[0], ++attempts[2];
     double ratio = std::fabs(number(ratio_at, ratio_is_double)), size = std::fabs(h);
     at->was_finite = std::isfinite(ratio);
@@ -232,8 +241,8 @@ int64_t take_steps(
       auto write = state_is_double ? interpolate<double> : interpolate<float>;
       write(out, y, inner, coefficients, shape, theta, h);
     }
-    double* step = taken + 4 * accepted++;
-    step[0] = at->t, step[1] = t1, step[2] = h, step[3] = output;
+    double* note = taken + 4 * accepted++;
+    note[0] = at->t, note[1] = t1, note[2] = h, note[3] = output;
     at->earlier[1] = at->earlier[0], at->earlier[0] = ratio;
     at->t = t1, at->first_side = -1;
     y = row;

@@ -113,7 +113,9 @@ class NativeRun:
         self._pointers, self._width = pointers, 1 + num_kept
         self._rows = min(MOST_TABLE_BYTES // (self._width * y.nbytes), MOST_ROWS)
         self._settings, self._end_side = array("d", [0.0] * 10), 0
-        self._at, self._attempts = array("d", [0.0] * 8), array("q", [0, 0, 0])
+        self._control: ErrorControl | None = None
+        self._times: tuple[float, ...] = ()
+        self._at, self._attempts = array("d", [0.0] * 9), array("q", [0, 0, 0])
         self._noted = array("d", [0.0] * (4 * self._rows))
         with outside_transforms():  # they serve solves to come
             self._slopes = y.new_empty(2, y.numel()).unbind()
@@ -166,7 +168,15 @@ class NativeRun:
     def begin(self, control: ErrorControl, end_side: int, goals: Goals) -> None:
         """Get ready for a solve."""
         self._pointers.look_again()
-        self._control, self._end_side = control, end_side
+        self._end_side = end_side
+        self._room = 0 if goals.room is None else goals.room.data_ptr()
+        if control is not self._control or goals.times != self._times:
+            self._read(control, goals)
+
+    def _read(self, control: ErrorControl, goals: Goals) -> None:
+        """Write settings and goals where the loop reads them."""
+        self._control, self._times = control, goals.times
+        self._most_attempts = min(control.max_attempts, MOST_ATTEMPTS)
         p, i, d = control.pid
         bounds = (control.direction, control.min_step, control.max_step)
         factors = (control.safety, control.ifactor, control.dfactor)
@@ -181,9 +191,8 @@ class NativeRun:
         self._goals = array("q", [*addresses(times, stops, is_fixed), *counts])
         coefficients = array("d", [number for row in goals.rows for number in row])
         shape = array("q", [len(goals.rows), len(goals.rows[0]), self._slopes[0].numel()])
-        place = 0 if goals.room is None else goals.room.data_ptr()
-        self._held_by_solve = times, stops, is_fixed, coefficients, shape
-        self._last = (*addresses(self._goals), place, *self._inner, *addresses(coefficients, shape))
+        self._held_goals = times, stops, is_fixed, coefficients, shape
+        self._last = (*self._inner, *addresses(coefficients, shape))
 
     def advance(
         self,
@@ -193,15 +202,17 @@ class NativeRun:
         output: int,
         attempts: int,
         first_side: int,
-        slope: Tensor,
+        slope: Tensor | None,
     ) -> Taken:
         """Take steps, and write the outputs that they pass.
 
         Parameters
         ----------
         t : float
-        y, slope : Tensor, shape (n,)
-            State there, and ``f``.
+        y : Tensor, shape (n,)
+            State there.
+        slope : Tensor, shape (n,), or None
+            ``f`` there, if it is known.
         carry : tuple of float
             The controller's.
         output : int
@@ -214,12 +225,11 @@ class NativeRun:
         width = self._width
         table = y.new_empty(self._rows * width, y.numel())
         start, end = self._slopes
-        start.copy_(slope)
+        if slope is not None:
+            start.copy_(slope)
         self._where[0], self._where[1] = start.data_ptr(), end.data_ptr()
-        self._at[:] = array("d", [t, *carry, first_side, self._end_side, 1.0, 0.0])
-        self._attempts[:] = array(
-            "q", [attempts, min(self._control.max_attempts, MOST_ATTEMPTS), 0]
-        )
+        self._at[:] = array("d", [t, *carry, first_side, self._end_side, 1.0, 0.0, slope is None])
+        self._attempts[:] = array("q", [attempts, self._most_attempts, 0])
         self._goals[5] = output
         count = self._pointers.loops.take_steps(
             *self._pointers.head,
@@ -230,7 +240,8 @@ class NativeRun:
             y.nbytes,
             width - 1,
             self._rows,
-            *addresses(self._noted),
+            *addresses(self._noted, self._goals),
+            self._room,
             *self._last,
         )
         noted = self._noted[: 4 * count].tolist()

@@ -97,6 +97,11 @@ class StepRun:
             if self._native is not None:
                 self._native.begin(control, end_side, goals)
 
+    @property
+    def is_native(self) -> bool:
+        """Whether C++ takes the steps, and makes the first slope of all if it is not there."""
+        return self._native is not None
+
     def advance(self, at: Position, slopes: SlopeList, steps: list[Step]) -> Position:
         """Take steps for as long as nothing happens but that they pass outputs, at the most.
 
@@ -104,7 +109,8 @@ class StepRun:
         ----------
         at : Position
         slopes : SlopeList
-            Holds the first slope of the next step, unless each step makes it for itself.
+            Holds the first slope of the next step, unless each step makes it for itself, or it is
+            the first of all that are taken in C++.
         steps : list of Step
             Accepted ones are put there.
 
@@ -125,7 +131,8 @@ class StepRun:
         t, y, carry, next_output, attempts, side, shares_first_slope, was_finite = at
         width, is_full = 1 + self._num_kept, True
         while is_full and was_finite:
-            taken = native.advance(t, y, carry, next_output, attempts, side, slopes.k[0])
+            slope = slopes.k[0] if slopes.has_first else None
+            taken = native.advance(t, y, carry, next_output, attempts, side, slope)
             states, was_finite, is_full = taken.states, taken.was_finite, taken.is_full
             for index, (t0, t1, h, following) in enumerate(taken.steps):
                 y1, *kept = states[width * index : width * index + width]

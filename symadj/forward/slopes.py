@@ -118,6 +118,11 @@ class SlopeList:
         self.weights = weights
         self.k: list[Tensor] = [weights.table] * (weights.num_stages + 1)  # until there is a slope
 
+    @property
+    def has_first(self) -> bool:
+        """Whether the first slope is there."""
+        return self.k[0] is not self.weights.table
+
     def combine(self, row: int) -> Tensor:
         """Return the sum of the slopes, weighted; shape (n,)."""
         count = self.weights.counts[row]

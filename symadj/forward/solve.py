@@ -174,7 +174,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         trace.first_slope_made(0)
         made.first_slope_made(0)
     elif compiled is not None and len(times) > 1:
-        compiled.begin(ivp.evaluate_at_start, y0, times[0], recorder)
+        compiled.begin(ivp.evaluate_at_start, y0, times[0], recorder, needs_slope=False)
     start_sign = event.sign(t, y0) if event else 0.0
     if event and start_sign == 0:
         times.append(t)
@@ -189,6 +189,9 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         if has_runs and run is None and compiled is not None and compiled.is_known:
             goals = Goals(ivp.times, outputs.room, ivp.interpolant.rows)
             run = StepRun(control, compiled, y, end_side, goals, stats, keep_step, want_stages)
+        is_first_left = isinstance(slopes, SlopeList) and has_first_slope and not slopes.has_first
+        if compiled is not None and is_first_left and not (run is not None and run.is_native):
+            slopes.put(0, compiled.first_slope(y, t))
         if run is not None and is_ready and isinstance(slopes, SlopeList):
             at = Position(
                 t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite
@@ -420,11 +423,15 @@ class _Outputs:
 def _first_step(
     ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slopes, recorder: Recorder | None
 ) -> float:
-    """Evaluate the first slope, and return the size of the first step."""
-    compiled, slope = ivp.compiled, None
+    """Return the size of the first step, and evaluate the first slope unless steps make it."""
+    compiled, needs_slope = ivp.compiled, control.first_step is None
     if compiled is not None and compiled.are_on:
-        slope = compiled.begin(ivp.evaluate_at_start, y0, ivp.times[0], recorder)
-    slopes.put(0, ivp.evaluate_at_start(y0) if slope is None else slope)
+        begin = compiled.begin
+        slope = begin(ivp.evaluate_at_start, y0, ivp.times[0], recorder, needs_slope=needs_slope)
+    else:
+        slope = ivp.evaluate_at_start(y0)
+    if slope is not None:
+        slopes.put(0, slope)
     if control.first_step is not None:
         return control.first_step
     return control.select_first_step(ivp.field, ivp.times[0], y0, slopes.k[0])
