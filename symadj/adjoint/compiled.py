@@ -256,7 +256,7 @@ class CompiledSweep:
         Returns
         -------
         Tensor, shape (n,), or None
-            The adjoint state at the initial time; None if nothing was done.
+            The gradient of the initial state; None if nothing was done.
         """
         num_stages = len(self.steps.method.rows)
         if self._time_gradient is not None or y_end is None or not isinstance(kept, Snapshots):

@@ -134,7 +134,7 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     if compiled is not None and has_runs:
         crossed_all = compiled.cross(steps, kept, y_end, cotangents, ivp.interpolant)
     if crossed_all is not None:
-        adjoint_state, first_crossed = crossed_all, 0
+        first_crossed = 0
     y_next, next_shares = y_end, False
     del y_end  # the last step's alone
     inside = output_cotangents(ivp, steps[-1], cotangents) if first_crossed else None
@@ -239,9 +239,8 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         if time_gradient is not None:
             time_gradient.add_outputs(steps, by_output)
     by_knot = None if time_gradient is None else time_gradient.knots
-    return Gradients(
-        adjoint_state + cotangents[0], pullback.param_gradients, times=by_output, knots=by_knot
-    )
+    of_y0 = adjoint_state + cotangents[0] if crossed_all is None else crossed_all
+    return Gradients(of_y0, pullback.param_gradients, times=by_output, knots=by_knot)
 
 
 class _Gatherers:

@@ -163,6 +163,7 @@ void cross_step(
   for (int64_t i = 0; i < num_states; ++i) slots.put(2 + i, states[i]);
   transpose(numbers);
   for (int64_t k = begin; k < end - ends_at_output; ++k) add(k);
+  if (!step) add(0);  // the output at the initial time is the initial state
 }
 
 }  // namespace
