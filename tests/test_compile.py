@@ -28,6 +28,7 @@ from symadj.errors import (
     UnsupportedError,
 )
 from symadj.forward.compiled import graphs_of
+from symadj.forward.guards import GuardedFunction
 from symadj.forward.nativeruns import NativeRun
 from tests.fields import Flow, HamiltonianNetwork, Network, gradient_error
 from tests.oracle import outputs_along
@@ -631,6 +632,81 @@ def test_a_parameter_in_the_place_of_another_gets_its_gradient():
     check_exact(network, y0, t, tuple(network.parameters()))
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """The arguments with which guards were asked."""
+    seen, find = [], GuardedFunction.find
+
+    def noted(self, args):
+        seen.append(args)
+        return find(self, args)
+
+    monkeypatch.setattr(GuardedFunction, "find", noted)
+    return seen
+
+
+def test_guards_of_a_step_answer_for_its_transpose(asked):
+    network, (y0, t) = Network(), problem()
+    t, inputs, counts = t.detach(), (y0, *network.parameters()), []
+    expected = gradients(odeint(network, y0, t), inputs)
+    for _ in range(4):
+        ys = odeint(network, y0, t, options=TRACED)
+        asked.clear()
+        assert gradient_error(gradients(ys, inputs), expected) < 1e-12
+        counts.append(len(asked))
+    # The first backward pass compiles and the next learns, the graph for ends of steps among it.
+    assert counts[0] > counts[-1] == counts[-2] == 0
+
+
+class Scaled(nn.Module):
+    """Reads a number of Python's; in evaluations with a graph another, if it is told to."""
+
+    def __init__(self, *, hides=False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(3, dtype=DTYPE))
+        self.scale, self.hidden, self.hides = 1.0, 1.0, hides
+
+    def forward(self, t, y):
+        scale = self.hidden if self.hides and torch.is_grad_enabled() else self.scale
+        return scale * torch.tanh(y @ self.weight)
+
+
+def test_a_backward_pass_is_that_of_f_as_the_solve_found_it(asked):
+    func, (y0, t) = Scaled(), problem()
+    t, inputs = t.detach(), (y0, func.weight)
+    expected = gradients(odeint(func, y0, t), inputs)
+    for _ in range(3):
+        gradients(odeint(func, y0, t, options=TRACED), inputs)
+    ys = odeint(func, y0, t, options=TRACED)
+    func.scale, func.weight = 3.0, nn.Parameter(torch.zeros(5, 5, dtype=DTYPE))
+    asked.clear()
+    assert gradient_error(gradients(ys, inputs), expected) < 1e-12
+    assert not asked
+
+
+def test_guards_are_asked_for_what_a_step_has_not_read(asked):
+    func, (y0, t) = Scaled(hides=True), problem()
+    for value in (1.0, 1.0, 1.0, 2.0, 3.0):
+        ys = odeint(func, y0, t.detach(), options=TRACED)
+        func.hidden = value
+        asked.clear()
+        twice = gradients(ys, (y0, func.weight))
+        assert asked
+        func.hidden = 1.0
+        once = gradients(ys, (y0, func.weight))
+        assert (gradient_error(twice, once) < 1e-12) == (value == 1.0)
+
+
+def test_parameters_named_in_another_order_get_their_own_gradients():
+    a, b = (torch.randn(3, 3, dtype=DTYPE, requires_grad=True) for _ in range(2))
+    func, (y0, t) = lambda t, y: torch.tanh(y @ a) @ b, problem()
+    t = t.detach()
+    expected = gradients(odeint(func, y0, t), (a, b))
+    for named in [(a, b)] * 3 + [(b, a)] * 3:
+        found = gradients(odeint(func, y0, t, adjoint_params=named, options=TRACED), (a, b))
+        assert gradient_error(found, expected) < 1e-12
+
+
 def test_what_a_graph_reads_without_a_gradient_gets_none():
     shift, (y0, t) = torch.randn(3, dtype=DTYPE, requires_grad=True), problem()
     func = lambda t, y: torch.tanh(y) + shift.detach()
@@ -772,6 +848,9 @@ def natively(monkeypatch):
         (torch.float64, {"options": {"pcoeff": 0.4, "icoeff": 0.3, "dcoeff": 0.1}}),
         (torch.float64, {"options": {"pcoeff": -1.5, "first_step": 0.5, "max_num_steps": 900}}),
         (torch.float64, {"options": {"output": "step"}, "backwards": True}),
+        (torch.float64, {"options": {"output": "step", "step_t": [0.3, 0.4], "jump_t": [0.5]}}),
+        (torch.float64, {"options": {"jump_t": [0.5]}, "method": "bosh3"}),
+        (torch.float64, {"options": {"first_step": 0.01}, "method": "dopri8"}),
         (torch.float32, {}),
         (torch.float32, {"options": {"dtype": torch.float32, "pcoeff": 0.2}}),
     ],

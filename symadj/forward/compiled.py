@@ -15,8 +15,9 @@ from symadj.errors import CompileFallbackWarning
 from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
+from symadj.forward.followers import Follower
 from symadj.forward.graphs import Called, Graphs, Shortcut, TooLargeError, form_of, graphs_of
-from symadj.forward.guards import Entry, GuardedFunction
+from symadj.forward.guards import Entry
 from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
@@ -27,9 +28,6 @@ from symadj.types import Norm
 
 CODES = {torch.float32: "f", torch.float64: "d"}
 """What `array.array` calls the dtypes of times."""
-
-STEP = "step"
-"""What the keys of steps begin with."""
 
 MOST_LIGHT_BYTES = 2**13
 """A state beyond which to call ``f`` once takes no longer than a step by a graph."""
@@ -113,6 +111,7 @@ class CompiledSteps:
         self._gave_up = False
         self._foreseen: dict[Any, Entry] = {}
         self._first: tuple[Entry, tuple[Any, ...]] | None = None
+        self._step_made: tuple[Entry, tuple[Any, ...]] | None = None
         self.keeping: KeepingSteps | None = None
         self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -226,7 +225,7 @@ class CompiledSteps:
         """
         if not self.are_on or is_watched() or not self.is_alone:
             return False
-        key = self._step_key(makes_first=self.makes_first, estimates=self._norm is not None)
+        key = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
         function = self.graphs.functions.get(key)
         if function is None:
             return False
@@ -300,7 +299,7 @@ class CompiledSteps:
             if taken is not None:
                 return taken
         first = None if self.makes_first else slopes.k[0]
-        result = self._step(y, stretch, first, estimates=self._norm is not None)
+        result = self._step(y, stretch, first, estimates=self.estimates)
         if result is None:
             return None
         y1, ratio, *made = result
@@ -350,12 +349,17 @@ class CompiledSteps:
         )
 
     def _step_key(self, *, makes_first: bool, estimates: bool) -> Any:
-        return (STEP, self.name, makes_first, estimates)
+        return ("step", self.name, makes_first, estimates)
+
+    @property
+    def estimates(self) -> bool:
+        """Whether steps estimate their error."""
+        return self._norm is not None
 
     @property
     def is_known(self) -> bool:
         """Whether the guards of a step have been checked."""
-        key = self._step_key(makes_first=self.makes_first, estimates=self._norm is not None)
+        key = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
         return key in self._shortcuts
 
     def lean_step(self, y: Tensor, num_kept: int) -> Shortcut | None:
@@ -456,20 +460,76 @@ class CompiledSteps:
         sequence or None
             What a call returns, if that was needed to find out: a known graph is not called.
         """
-        graphs = self.graphs
-        is_too_large = bool(graphs.too_large) and _form(key, changing) in graphs.too_large
+        is_too_large = bool(self.graphs.too_large) and _form(key, changing) in self.graphs.too_large
         if not self.are_on or is_watched() or is_too_large:
             return None, None
-        graphs.allow(most_leaves, most_bytes)
-        args = self._arguments(fixed, changing)
+        following = (key, *(x is None for x in changing))
+        shortcut = self._by_step(following, fixed)
+        result: Sequence[Any] | None = None
+        if shortcut is None:
+            self.graphs.allow(most_leaves, most_bytes)
+            entry, called, result = self._call_by_guards(key, make, fixed, changing)
+            if entry is not None and called is not None:
+                shortcut = self._learned(following, entry, called, fixed, changing)
+        if shortcut is not None:
+            self._shortcuts[key] = shortcut
+        return shortcut, result
+
+    def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
+        """Return the way around guards that have no more to ask than a step's in this solve."""
+        if self._step_made is None:
+            return None
+        step, inputs = self._step_made
+        follower = step.followers.get(following)
+        called = None if follower is None else follower.called(inputs, fixed)
+        if follower is None or called is None or follower.entry.form is None:
+            return None
+        return Shortcut(called, follower.entry.form)
+
+    def _learned(
+        self,
+        following: Any,
+        entry: Entry,
+        called: Called,
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+    ) -> Shortcut | None:
+        """Return the way around guards that were asked, and keep in mind where it leads from."""
+        if following[0] == self._step_key(makes_first=self.makes_first, estimates=self.estimates):
+            self._first = entry, called.inputs
+            is_small = changing[0] is not None and changing[0].nbytes <= MOST_LIGHT_BYTES
+            self._step_made = self._first if is_small else None
+        if entry.form is None or not self.is_alone:
+            return None
+        step = self._step_made
+        if step is not None and entry is not step[0] and following not in step[0].followers:
+            found = Follower.of(step, entry, called, fixed, changing)
+            step[0].followers[following] = found
+        return Shortcut(called, entry.form)
+
+    def _call_by_guards(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+    ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
+        """Return what was compiled, its call, and what it returns unless it was known before."""
+        graphs = self.graphs
+        function, args = graphs.function(key, make), self._arguments(fixed, changing)
         try:
-            entry, called, result = self._call_by_guards(key, graphs.function(key, make), args)
+            with self.unwatched():
+                entry = self._foreseen.pop(key, None) or function.find(args)
+                if entry is not None and entry.form is not None and self.is_alone:
+                    return entry, graphs.gather(entry.function, args), None
+                result = function(*args) if entry is None else entry.function(*args)
+                entry, called = entry or function.find(args), graphs.take_called()
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
                 graphs.too_large.add(_form(key, changing))
             else:
                 self.give_up(f"f cannot be compiled ({_first_words(error)})")
-            return None, None
+            return None, None, None
         except torch._dynamo.exc.FailOnRecompileLimitHit:
             limit = torch._dynamo.config.recompile_limit
             self.give_up(
@@ -477,28 +537,10 @@ class CompiledSteps:
                 f"another: see torch._dynamo.config.recompile_limit",
                 forever=False,
             )
-            return None, None
-        if called is None or entry is None:
-            return None, result
-        if key[0] == STEP:
-            self._first = entry, called.inputs
-        if entry.form is None and result is not None:
+            return None, None, None
+        if entry is not None and called is not None and entry.form is None:
             entry.form = form_of(called, changing, result)
-        if entry.form is None or not self.is_alone:
-            return None, result
-        self._shortcuts[key] = Shortcut(called, entry.form)
-        return self._shortcuts[key], result
-
-    def _call_by_guards(
-        self, key: Any, function: GuardedFunction, args: tuple[Any, ...]
-    ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
-        """Return what was compiled, its call, and what it returns unless it was known before."""
-        with self.unwatched():
-            entry = self._foreseen.pop(key, None) or function.find(args)
-            if entry is not None and entry.form is not None and self.is_alone:
-                return entry, self.graphs.gather(entry.function, args), None
-            result = function(*args) if entry is None else entry.function(*args)
-            return entry or function.find(args), self.graphs.take_called(), result
+        return entry, called, result
 
     def guarded(
         self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]

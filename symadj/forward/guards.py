@@ -8,7 +8,7 @@ network. So the guards are asked first: where some hold, what was compiled under
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -39,16 +39,23 @@ class Entry:
     ----------
     function : callable
         Calls it without asking them.
+    guards : object
+        Prints what they ask.
     form : Form or None
         None as long as nobody has looked, or where there is no such form.
     reads : tuple of int, or None
         Which inputs of its graph a gradient would flow to, apart from what it is called with; None
         as long as nobody has looked.
+    followers : dict
+        Graphs that may be called where its guards hold (see `symadj.forward.followers`), None for
+        those that may not.
     """
 
     function: Traced
+    guards: Any
     form: Form | None = None
     reads: tuple[int, ...] | None = None
+    followers: dict[Any, Any] = field(default_factory=dict)
 
 
 class GuardedFunction:
@@ -94,7 +101,8 @@ class GuardedFunction:
                 found = self._by_name(args)
             if entry.guard_manager.check(found):
                 if entry.code not in self._made:
-                    self._made[entry.code] = Entry(_with_code(self._function, entry.code))
+                    again = _with_code(self._function, entry.code)
+                    self._made[entry.code] = Entry(again, entry.guard_manager)
                 return self._made[entry.code]
         return None
 
