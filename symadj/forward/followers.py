@@ -24,6 +24,8 @@ GLOBAL = re.compile(r"\bG\['(\w+)'\]")
 TORCH_IS_TORCH = re.compile(r"(?:G\['\w+'\]\.torch|G\['torch'\])(?: is |$)" * 2)
 """That modules mean the same by ``torch``."""
 
+NO_ALIAS = "check_no_aliasing("
+
 OF_F = frozenset({"func", "packing", "args"})
 """Arguments of traced functions that are the caller's; the others are symadj's own."""
 
@@ -122,7 +124,9 @@ def _asks_no_more(entry: Entry, step: Entry) -> bool:
 def _guards(entry: Entry) -> Iterator[str]:
     for line in str(entry.guards).splitlines():
         found = GUARD.match(line)
-        if found is not None and not found[1].startswith("source="):
+        if found is not None and found[1].startswith(NO_ALIAS):
+            yield from found[1][len(NO_ALIAS) : -1].split(", ")  # it is asked of each of them
+        elif found is not None and not found[1].startswith("source="):
             yield found[1]
 
 
