@@ -6,6 +6,7 @@ one matrix, and each combination of them is one matrix-vector product.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ class Packing:
         InvalidInputError
             If ``y0`` has no element, or its parts differ in dtype or device.
         """
+        if type(y0) is Tensor and y0.is_floating_point() and y0.numel():
+            return _of_tensor(y0.shape)
         parts: list[Any] = [y0]
         spec = None
         if not isinstance(y0, Tensor):
@@ -209,6 +212,12 @@ class Packing:
                     f"a word. Use .expand_as(y) or .reshape(y.shape)."
                 )
         return parts
+
+
+@lru_cache(maxsize=256)
+def _of_tensor(shape: torch.Size) -> Packing:
+    """Return the form of a state that is one tensor, as most are, all of it here."""
+    return Packing((shape,), None, sizes=[shape.numel()], is_tuple=False, is_plain=True)
 
 
 def _layouts(parts: Sequence[Any]) -> tuple[Layout, ...]:
