@@ -878,6 +878,41 @@ def test_loops_in_earnest_are_those_of_python(dtype, asked, natively):
 
 
 @in_earnest
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"options": {"first_step": 0.01}},
+        {"options": {"first_step": 0.01, "output": "step"}, "checkpoints": "stages"},
+        {"options": {"jump_t": [0.5]}},
+    ],
+)
+def test_all_solves_in_earnest_have_the_bits_of_the_first(asked, natively):
+    """Also that which compiles: what is made of f at the start does not hang on what is known."""
+    counts, _ = natively
+    asked, func = dict(asked), lambda t, y: small(t, y) * 0.5
+    options = {"compile": True, **asked.pop("options", {})}
+    y0, t = problem()
+    found = []
+    for _ in range(4):
+        ys = odeint(func, y0, t.detach(), options=options, rtol=1e-5, atol=1e-5, **asked)
+        found.append((ys, *gradients(ys, (y0,))))
+    assert min(counts.values()) >= 4
+    for of_solve in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(of_solve, found[0], strict=True))
+
+
+@in_earnest
+def test_a_solve_in_earnest_that_ends_in_infinity_says_so():
+    """Its steps are accepted: in units of an infinite state their error is none."""
+    func = lambda t, y: torch.full_like(y, 1e38)
+    y0 = torch.full((3,), 3e38, dtype=torch.float32)
+    for options in ({}, *[{"compile": True, "first_step": 0.5}] * 3):
+        with pytest.raises(NonFiniteError, match="became NaN or infinite"):
+            odeint(func, y0, torch.tensor([0.0, 8.0]), options=options)
+
+
+@in_earnest
 def test_loops_in_earnest_fill_more_than_one_table(natively):
     counts, by_python = natively
     options = {"max_step": 0.004}
