@@ -912,6 +912,47 @@ def test_a_solve_in_earnest_that_ends_in_infinity_says_so():
             odeint(func, y0, torch.tensor([0.0, 8.0]), options=options)
 
 
+class Ticking(nn.Module):
+    """Counts its evaluations in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(3, dtype=DTYPE))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, t, y):
+        self.count.add_(1)
+        return torch.tanh(y @ self.weight)
+
+
+@in_earnest
+@pytest.mark.parametrize("options", [{}, {"first_step": 0.01}])
+def test_a_small_f_that_counts_in_earnest_is_evaluated_as_often_as_is_said(options):
+    func, (y0, t) = Ticking(), problem()
+    for _ in range(3):
+        func.count.zero_()
+        solution = solve(func, y0, t.detach(), options={"compile": True, **options})
+        assert func.count == solution.stats.nfe_forward
+        gradients(solution.ys, (y0, func.weight))
+        stats = solution.stats
+        assert func.count == stats.nfe_forward + stats.nfe_backward
+
+
+@in_earnest
+def test_what_is_captured_is_found_after_solves_in_earnest_without_a_gradient():
+    weight = torch.randn(3, 3, dtype=DTYPE, requires_grad=True)
+    func, (y0, t) = reading(weight), problem()
+    t, options = t.detach(), {"first_step": 0.01}  # nothing but the steps needs f
+    expected = gradients(odeint(func, y0, t, options=options), (y0, weight))
+    options["compile"] = True
+    with torch.no_grad():
+        for _ in range(3):
+            odeint(func, y0, t, options=options)
+    for _ in range(3):
+        found = gradients(odeint(func, y0, t, options=options), (y0, weight))
+        assert gradient_error(found, expected) < 1e-7
+
+
 @in_earnest
 def test_loops_in_earnest_fill_more_than_one_table(natively):
     counts, by_python = natively

@@ -18,6 +18,7 @@ from symadj.forward.field import Field
 from symadj.forward.followers import Follower
 from symadj.forward.graphs import Called, Graphs, Shortcut, TooLargeError, form_of, graphs_of
 from symadj.forward.guards import Entry
+from symadj.forward.inductor import version
 from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
 from symadj.forward.traced import Method, Traced, replay_function, step_function
@@ -78,6 +79,8 @@ class CompiledSteps:
     ----------
     keeping : KeepingSteps or None
         What takes the steps in this one's place, as long as it is on.
+    is_light : bool
+        Whether a step was seen to be one of small kernels that change nothing but their results.
     unwatched : callable
         Returns a context without the hooks by which the solve watches modules.
     """
@@ -110,9 +113,11 @@ class CompiledSteps:
         self._lean: list[Shortcut] = []
         self._gave_up = False
         self._foreseen: dict[Any, Entry] = {}
+        self._is_foreseen = False
         self._first: tuple[Entry, tuple[Any, ...]] | None = None
         self._step_made: tuple[Entry, tuple[Any, ...]] | None = None
         self.keeping: KeepingSteps | None = None
+        self.is_light = False
         self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @staticmethod
@@ -176,7 +181,7 @@ class CompiledSteps:
         Tensor, shape (n,), or None
             ``f`` at the start; None where steps make it for themselves, or `first_slope` will.
         """
-        slope = None if self._foreseen else evaluate(y0)
+        slope = None if self._is_foreseen else evaluate(y0)
         if recorder is not None and recorder.settle():
             if self.makes_first:
                 recorder.rewind()
@@ -197,8 +202,15 @@ class CompiledSteps:
         is_fit = self.is_alone and self.keeping is None and self._outer_norm is None
         if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:
             return False
-        shortcut, _ = self.prepare(*self._step_call(self._nowhere(y0, t0), estimates=True))
-        return shortcut is not None and shortcut.is_light
+        call = self._step_call(self._nowhere(y0, t0), estimates=True)
+        # It may be compiled now, and called for that: what f keeps is not to know of it.
+        buffers = () if self._is_foreseen else self.field.buffers()
+        found = [(buffer, version(buffer), buffer.clone()) for buffer in buffers]
+        self.prepare(*call)
+        for buffer, before, value in found:
+            if version(buffer) != before:
+                buffer.copy_(value)
+        return self.is_light
 
     def first_slope(self, y0: Tensor, t0: float) -> Tensor:
         """Return ``f`` at the start, where a light graph was asked for it by `begin`.
@@ -234,7 +246,8 @@ class CompiledSteps:
         entry = function.find(self._arguments(self.fixed, (y0, span, slope)))
         if entry is not None:
             self._foreseen[key] = entry
-        return entry is not None and entry.reads is not None
+            self._is_foreseen = entry.reads is not None
+        return self._is_foreseen
 
     def learn(self, read: Sequence[Tensor]) -> None:
         """Keep in mind, for solves to come, what ``f`` was seen to read in this one.
@@ -356,6 +369,11 @@ class CompiledSteps:
         """Whether steps estimate their error."""
         return self._norm is not None
 
+    def _is_key_of_step(self, key: Any) -> bool:
+        """Return whether this is the key of the solve's own steps."""
+        own = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
+        return bool(key == own)
+
     @property
     def is_known(self) -> bool:
         """Whether the guards of a step have been checked."""
@@ -473,6 +491,7 @@ class CompiledSteps:
                 shortcut = self._learned(following, entry, called, fixed, changing)
         if shortcut is not None:
             self._shortcuts[key] = shortcut
+            self.is_light |= self._is_key_of_step(key) and shortcut.is_light
         return shortcut, result
 
     def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
@@ -495,7 +514,7 @@ class CompiledSteps:
         changing: Sequence[Tensor | None],
     ) -> Shortcut | None:
         """Return the way around guards that were asked, and keep in mind where it leads from."""
-        if following[0] == self._step_key(makes_first=self.makes_first, estimates=self.estimates):
+        if self._is_key_of_step(following[0]):
             self._first = entry, called.inputs
             is_small = changing[0] is not None and changing[0].nbytes <= MOST_LIGHT_BYTES
             self._step_made = self._first if is_small else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from symadj.errors import InvalidSlopeError
 from symadj.state import Packing
@@ -67,6 +67,11 @@ class Field:
         self.inspector: Inspector | None = None
         self.maker: Callable[[Field, Tensor, Tensor], Tensor] | None = None
         self.before: Callable[[], bool] | None = None
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """Return the buffers of ``f``, if it is a module or a method of one."""
+        owner = getattr(self.func, "__self__", self.func)
+        return tuple(owner.buffers()) if isinstance(owner, nn.Module) else ()
 
     def forget(self) -> None:
         """Let nobody look at evaluations to come, nor make them."""

@@ -115,7 +115,7 @@ class Shortcut:
 
     @property
     def is_light(self) -> bool:
-        """Whether all that it does is to call kernels of the compiler's, for a small graph."""
+        """Whether it calls small kernels of the compiler's alone, and edits no input."""
         return self._called.inner is not None and self._called.inner.is_light
 
     @property

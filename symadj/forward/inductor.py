@@ -26,7 +26,7 @@ class Inner:
     ----------
     function : callable
     is_light : bool
-        Whether all that it does is to call kernels of the compiler's, for a small graph.
+        Whether it calls small kernels of the compiler's alone, and edits no input.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -61,7 +61,7 @@ class Inner:
 
     def _learn(self, graph: Callable[..., Sequence[Any]], given: tuple[Any, ...]) -> Sequence[Any]:
         """Call the graph, and find out whether it did anything beside."""
-        versions = list(map(_version, given))
+        versions = list(map(version, given))
         outputs = graph(*given)
         latest, self._latest = self._latest, None
         if latest is None or len(latest[1]) != len(outputs):
@@ -72,10 +72,11 @@ class Inner:
             id(x) in places for x in inputs
         ):
             self._edited = tuple(
-                place for place, x in enumerate(given) if _version(x) > versions[place]
+                place for place, x in enumerate(given) if version(x) > versions[place]
             )
             recipe = self._recipe = Recipe.of(self.function, len(inputs))
-            self.is_light = recipe is not None and recipe.takes_pointers_alone
+            is_small = recipe is not None and recipe.takes_pointers_alone
+            self.is_light = is_small and not self._edited
             self._order = tuple(places[id(x)] for x in inputs)
             self._compiled.current_callable = self.function
         return outputs
@@ -110,7 +111,7 @@ class Inner:
         self._idle[tape.fresh].append(tape)
 
 
-def _version(x: Any) -> int:
+def version(x: Any) -> int:
     """Return how often a tensor was edited, where that is counted."""
     return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
 
