@@ -954,6 +954,22 @@ def test_what_is_captured_is_found_after_solves_in_earnest_without_a_gradient():
 
 
 @in_earnest
+@pytest.mark.parametrize("interp", ["linear", "cubic"])
+def test_equal_steps_in_earnest_are_transposed_in_one_loop(interp, natively):
+    """Each evaluates its end slope for the outputs inside it, and shares it with nobody."""
+    counts, by_python = natively
+    options = {"step_size": 0.25, "interp": interp}
+    for _ in range(2):
+        native, of_native = small_solve(torch.float64, options, method="rk4")
+    assert counts["crossings"] == 2
+    by_python()
+    plain, of_plain = small_solve(torch.float64, options, method="rk4")
+    assert native.stats == plain.stats
+    assert torch.equal(native.ys, plain.ys)
+    torch.testing.assert_close(of_native, of_plain, rtol=1e-13, atol=1e-13)
+
+
+@in_earnest
 def test_loops_in_earnest_fill_more_than_one_table(natively):
     counts, by_python = natively
     options = {"max_step": 0.004}

@@ -265,8 +265,7 @@ class CompiledSweep:
             return None
         replays = kept.per_step < num_stages
         is_small = y_end.nbytes <= MOST_STATE_BYTES and (self._is_small or not replays)
-        uses_end = interpolant.uses_end_slope
-        if not is_small or not steps or (self._has_inside and not uses_end):
+        if not is_small or not steps:
             return None
         # What is compiled now is called: with cotangents of zero, which leave everything as it is.
         nothing = torch.zeros_like(y_end)
@@ -289,7 +288,7 @@ class CompiledSweep:
             crossing.across(first, [y for states in reversed(of_steps) for y in states], y_next)
             y_next = of_steps[-1][0]
         following = [*(step.shares_first_slope for step in steps[1:]), False]
-        num_ends = sum(
+        num_ends = interpolant.uses_end_slope and sum(
             bool(step.interior_thetas) and not is_shared
             for step, is_shared in zip(steps, following, strict=True)
         )

@@ -143,6 +143,7 @@ class Crossing:
                 len(rows),
                 len(rows[0]),
                 *self._forms,
+                any(rows[-1]),
             ],
         )
         here, there = self._both

@@ -76,7 +76,7 @@ double weight_of(const double* coefficients, int64_t num_powers, double theta) {
   return weight;
 }
 
-// Writes y + sum of h w_i(theta) k_i
+// Writes y + sum of h w_i(theta) k_i.
 template <typename Real>
 void interpolate(
     void* out, const void* y, const void* const* slopes, const double* coefficients,
@@ -98,7 +98,8 @@ struct Pass {
   const int64_t *outputs, *shares_first_slope;
   const char* cotangents;
   void *span, *shares, **adjoint_states;
-  int64_t num_steps, num_states, num_slopes, num_powers, n, span_is_double, state_is_double;
+  int64_t num_steps, num_states, num_slopes, num_powers, n, span_is_double, state_is_double,
+      uses_end_slope;
 };
 
 void write_span(void* span, const double* numbers, bool is_double) {
@@ -115,7 +116,8 @@ void add_share(const Pass& pass, int64_t step, int64_t slope, Real* total) {
   const double h = pass.numbers[5 * step + 1];
   for (int64_t k = pass.outputs[step]; k < pass.outputs[step + 1]; ++k) {
     if (pass.thetas[k] == 1) continue;
-    double weight = h * weight_of(pass.coefficients + slope * pass.num_powers, pass.num_powers, pass.thetas[k]);
+    const double* coefficients = pass.coefficients + slope * pass.num_powers;
+    const double weight = h * weight_of(coefficients, pass.num_powers, pass.thetas[k]);
     const Real* cotangent = reinterpret_cast<const Real*>(pass.cotangents) + k * pass.n;
     for (int64_t i = 0; i < pass.n; ++i) total[i] += static_cast<Real>(weight * cotangent[i]);
   }
@@ -145,7 +147,7 @@ void cross_step(
     for (int64_t i = 0; i < n; ++i) total[i] += cotangent[i];
   };
   const bool is_last = step + 1 == pass.num_steps;
-  if (has_inside && (is_last || !pass.shares_first_slope[step + 1])) {
+  if (has_inside && pass.uses_end_slope && (is_last || !pass.shares_first_slope[step + 1])) {
     // The end slope is nobody else's: a step of no size from there transposes it alone.
     const double nowhere[5] = {numbers[2], 0, numbers[2], numbers[4], numbers[4]};
     clear();
