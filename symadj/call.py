@@ -301,7 +301,7 @@ class Attempt:
                 break
             self.carried.restore(recorder.start)
             if self.reading.ivp.compiled is not None:
-                self.reading.ivp.compiled.give_up(
+                self.reading.ivp.compiled.calls.give_up(
                     "f draws random numbers, which a graph would not draw again"
                 )
             recorder = Recorder(self.carried, always=True)
@@ -333,7 +333,7 @@ class Attempt:
                 ivp.observer.bar = stack.enter_context(progress_bar(ivp.times))
             if ivp.compiled is not None:
                 stack.callback(ivp.compiled.forget)
-                ivp.compiled.unwatched, ivp.compiled.keeping = unwatched, keeping.links
+                ivp.compiled.calls.unwatched, ivp.compiled.keeping = unwatched, keeping.links
             graphs: GraphLog | None = None
             if keeping.activations is not None:
                 stack.enter_context(refusing_sharded(GRAPHS_ARE_KEPT))

@@ -70,8 +70,8 @@ class Search:
     def by_graph(self, compiled: CompiledSteps) -> None:
         """Learn what a graph has read whose reads are known, or let them be known from now on."""
         if self._captured is not None:
-            compiled.learn(self._captured.seen)
-        known, read = {id(tensor) for tensor in self._known}, compiled.take_read()
+            compiled.calls.learn(self._captured.seen)
+        known, read = {id(tensor) for tensor in self._known}, compiled.calls.take_read()
         if self._is_wanted and self._captured is None:
             self._found = [tensor for tensor in read if id(tensor) not in known]
 

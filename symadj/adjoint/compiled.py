@@ -216,7 +216,8 @@ class CompiledSweep:
         key = ("transpose", steps.name, time_gradient is not None)
         self._key, self._key_from_start = key, (*key, "from its start")
         # Whether a step is so small that what makes its stages again transposes them, too.
-        self._is_small = all(form[0] != self._key_from_start for form in steps.graphs.too_large)
+        too_large = steps.calls.graphs.too_large
+        self._is_small = all(form[0] != self._key_from_start for form in too_large)
         steps.forget()
 
     @staticmethod
@@ -229,7 +230,7 @@ class CompiledSweep:
         cotangents: Tensor,
     ) -> "CompiledSweep | None":
         """Return the backward pass over the steps taken as graphs, or None where there are none."""
-        if steps is None or not steps.are_on or is_batch(cotangents):
+        if steps is None or not steps.calls.are_on or is_batch(cotangents):
             return None
         has_inside = any(step.interior_thetas for step in taken)
         return CompiledSweep(steps, pullback, params, time_gradient, has_inside=has_inside)
@@ -261,7 +262,9 @@ class CompiledSweep:
         num_stages = len(self.steps.method.rows)
         if self._time_gradient is not None or y_end is None or not isinstance(kept, Snapshots):
             return None
-        if not self.steps.is_light:  # f may change what it is not to change more often than needed
+        if (
+            not self.steps.calls.is_light
+        ):  # f may change what it is not to change more often than needed
             return None
         replays = kept.per_step < num_stages
         is_small = y_end.nbytes <= MOST_STATE_BYTES and (self._is_small or not replays)
@@ -274,8 +277,8 @@ class CompiledSweep:
         states = [y_end.clone() for _ in range(kept.per_step)]
         changing = (nothing, span, self._per_slope(nothing, None, None), *states)
         key, *asked = self._transposition(changing, replays=replays)
-        self.steps.prepare(key, *asked)
-        call = self.steps.lean(key, range(1 + len(self._params)))
+        self.steps.calls.prepare(key, *asked)
+        call = self.steps.calls.lean(key, range(1 + len(self._params)))
         dtype = self.steps.time_dtype(y_end)
         crossing = None if call is None else Crossing.of(call, y_end, dtype, num_stages)
         if call is None or crossing is None:
@@ -323,7 +326,7 @@ class CompiledSweep:
         Tensor, shape (n,), or None
             ``λ_n``; None if there is no graph for it.
         """
-        if not self.steps.are_on:
+        if not self.steps.calls.are_on:
             return None
         shares = self._per_slope(adjoint_state, inside, handed_on)
         result = None
@@ -332,14 +335,14 @@ class CompiledSweep:
             result = self._transposed(step, (y,), adjoint_state, shares)
             if result is not None:
                 self.steps.field.nfe += len(self.steps.method.rows) - 1
-            elif self.steps.are_on:
+            elif self.steps.calls.are_on:
                 self._is_small = False
                 states = self.steps.replay(y, step.stretch) or states
         if result is None and not self.lacks_stages(states):
             last_first = [states[i] for i in reversed(range(len(self.steps.method.rows)))]
             result = self._transposed(step, last_first[::-1], adjoint_state, shares)
         if result is None:
-            if self.steps.are_on:  # the step is too large for one graph
+            if self.steps.calls.are_on:  # the step is too large for one graph
                 self._pullback.by_graph = self.pull
             return None
         total: Tensor = result[0]
@@ -358,7 +361,7 @@ class CompiledSweep:
         span = self.steps.span_of(step.stretch, adjoint_state)
         replays = self.lacks_stages(list(states))
         key, *asked = self._transposition((adjoint_state, span, shares, *states), replays=replays)
-        return self.steps.call(key, *asked)
+        return self.steps.calls.call(key, *asked)
 
     def _transposition(
         self, changing: tuple[Tensor | None, ...], *, replays: bool
@@ -442,11 +445,11 @@ class CompiledSweep:
             num_results = 3 if self._time_gradient is not None else 1
             from_start = replays and self._is_small
             key = self._key_from_start if from_start else self._key
-            transpose = self.steps.lean(key, range(num_results))
+            transpose = self.steps.calls.lean(key, range(num_results))
             replay = None
             if replays and not from_start:
                 states = range(len(self.steps.method.rows) - 1)
-                replay = self.steps.lean(self.steps.replay_key, states, in_workspace=states)
+                replay = self.steps.calls.lean(self.steps.replay_key, states, in_workspace=states)
             if transpose is None or (replays and not from_start and replay is None):
                 return None
             self._calls[replays] = transpose, replay
@@ -461,7 +464,7 @@ class CompiledSweep:
         """Do what `Pullback` does in one call, by a graph; None if there is none."""
         want_time = self._time_gradient is not None
         with torch.no_grad():
-            result = self.steps.call(
+            result = self.steps.calls.call(
                 ("pull", want_time),
                 functools.partial(_pull_function, want_time=want_time),
                 (self._params, self._totals),

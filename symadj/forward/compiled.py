@@ -2,36 +2,29 @@
 
 import functools
 import math
-import warnings
 from array import array
-from collections.abc import Callable, Container, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from symadj.errors import CompileFallbackWarning
+from symadj.forward.calls import MOST_LIGHT_BYTES, Calls
 from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
-from symadj.forward.followers import Follower
-from symadj.forward.graphs import Called, Graphs, Shortcut, TooLargeError, form_of, graphs_of
-from symadj.forward.guards import Entry
+from symadj.forward.graphs import Graphs, Shortcut, graphs_of
 from symadj.forward.inductor import version
 from symadj.forward.scalars import scalar
 from symadj.forward.slopes import SlopeList
-from symadj.forward.traced import Method, Traced, replay_function, step_function
+from symadj.forward.traced import Method, replay_function, step_function
 from symadj.forward.trajectory import Stretch
-from symadj.forward.transforms import is_transformed, outside_transforms
+from symadj.forward.transforms import outside_transforms
 from symadj.tableaus import ButcherTableau
 from symadj.types import Norm
 
 CODES = {torch.float32: "f", torch.float64: "d"}
 """What `array.array` calls the dtypes of times."""
-
-MOST_LIGHT_BYTES = 2**13
-"""A state beyond which to call ``f`` once takes no longer than a step by a graph."""
 
 
 class Taken(NamedTuple):
@@ -77,12 +70,10 @@ class CompiledSteps:
 
     Attributes
     ----------
+    calls : Calls
+        By which graphs are called.
     keeping : KeepingSteps or None
         What takes the steps in this one's place, as long as it is on.
-    is_light : bool
-        Whether a step was seen to be one of small kernels that change nothing but their results.
-    unwatched : callable
-        Returns a context without the hooks by which the solve watches modules.
     """
 
     def __init__(
@@ -95,7 +86,7 @@ class CompiledSteps:
         *,
         is_alone: bool,
     ) -> None:
-        self.field, self.graphs = field, graphs
+        self.field = field
         self.method = Method.of(tableau)
         self.name, self._time_dtype = tableau.name, time_dtype
         self.replay_key = ("replay", tableau.name)
@@ -108,17 +99,9 @@ class CompiledSteps:
             self._outer_norm = None if control.agreement is None else control.norm
             self._norm = control.norm if control.agreement is None else _itself
             self._tolerances = _tolerances(control.rtol, control.atol)
-        self.is_alone = is_alone
-        self._shortcuts: dict[Any, Shortcut] = {}
-        self._lean: list[Shortcut] = []
-        self._gave_up = False
-        self._foreseen: dict[Any, Entry] = {}
-        self._is_foreseen = False
-        self._first: tuple[Entry, tuple[Any, ...]] | None = None
-        self._step_made: tuple[Entry, tuple[Any, ...]] | None = None
+        self._own = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
+        self.calls = Calls(field, graphs, self._own, is_alone=is_alone)
         self.keeping: KeepingSteps | None = None
-        self.is_light = False
-        self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @staticmethod
     def of(
@@ -135,24 +118,6 @@ class CompiledSteps:
             return None
         graphs = graphs_of(field.func, "inductor" if choice is True else choice)
         return CompiledSteps(field, tableau, control, time_dtype, graphs, is_alone=is_alone)
-
-    @property
-    def are_on(self) -> bool:
-        """Whether steps are to be taken by graphs."""
-        return not self._gave_up and self.graphs.failure is None
-
-    def give_up(self, reason: str, *, forever: bool = True) -> None:
-        """Go on without graphs, and say so, once for each ``f``."""
-        self._gave_up = True
-        if forever:
-            self.graphs.failure = reason
-        warnings.warn(
-            f"options={{'compile': ...}}: {reason}. The solve goes on without graphs, as "
-            f"exact, but not as fast. TORCH_LOGS=graph_breaks shows where in f it lies; or leave "
-            f"the option out.",
-            CompileFallbackWarning,
-            stacklevel=2,
-        )
 
     def begin(
         self,
@@ -181,15 +146,17 @@ class CompiledSteps:
         Tensor, shape (n,), or None
             ``f`` at the start; None where steps make it for themselves, or `first_slope` will.
         """
-        slope = None if self._is_foreseen else evaluate(y0)
+        slope = None if self.calls.is_foreseen else evaluate(y0)
         if recorder is not None and recorder.settle():
             if self.makes_first:
                 recorder.rewind()
-            self.give_up("f draws random numbers, which a graph would not draw again")
+            self.calls.give_up("f draws random numbers, which a graph would not draw again")
         if y0.is_complex():
-            self.give_up("the state is complex, which the compiler does not support", forever=False)
+            reason = "the state is complex, which the compiler does not support"
+            self.calls.give_up(reason, forever=False)
         if self.field.packing.layouts is not None:
-            self.give_up("the state is a DTensor, which was not tried in a graph", forever=False)
+            reason = "the state is a DTensor, which was not tried in a graph"
+            self.calls.give_up(reason, forever=False)
         if self.makes_first:
             return None
         if self._is_light(y0, t0):
@@ -199,26 +166,28 @@ class CompiledSteps:
 
     def _is_light(self, y0: Tensor, t0: float) -> bool:
         """Return whether a step by a graph takes no longer than Python for a call of ``f``."""
-        is_fit = self.is_alone and self.keeping is None and self._outer_norm is None
+        is_fit = self.calls.is_alone and self.keeping is None and self._outer_norm is None
         if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:
             return False
         call = self._step_call(self._nowhere(y0, t0), estimates=True)
         # It may be compiled now, and called for that: what f keeps is not to know of it.
-        buffers = () if self._is_foreseen else self.field.buffers()
+        buffers = () if self.calls.is_foreseen else self.field.buffers()
         found = [(buffer, version(buffer), buffer.clone()) for buffer in buffers]
-        self.prepare(*call)
+        self.calls.prepare(*call)
         for buffer, before, value in found:
             if version(buffer) != before:
                 buffer.copy_(value)
-        return self.is_light
+        return self.calls.is_light
 
     def first_slope(self, y0: Tensor, t0: float) -> Tensor:
         """Return ``f`` at the start, where a light graph was asked for it by `begin`.
 
         A step of no size ends where it starts: its end slope is ``f`` there.
         """
-        key = self._step_key(makes_first=False, estimates=True)
-        slope: Tensor = self._shortcuts[key](self._nowhere(y0, t0))[-1]
+        result = self.calls.call(*self._step_call(self._nowhere(y0, t0), estimates=True))
+        if result is None:
+            raise RuntimeError("`begin` has not found a light graph")
+        slope: Tensor = result[-1]
         return slope
 
     def _nowhere(self, y0: Tensor, t0: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,50 +195,16 @@ class CompiledSteps:
         return y0, self.span_of(Stretch(t0, t0, 0.0, 0, 0), y0), torch.zeros_like(y0)
 
     def foresees(self, y0: Tensor) -> bool:
-        """Return whether a graph will take the first step, of which it is known what it reads.
-
-        Its guards are asked here. They answer for ``f`` as a whole, in the solve to come: it will
-        do what it did when it was traced, and read what it was seen to read then.
+        """Return whether graphs will take the steps, of which it is known what they read.
 
         Parameters
         ----------
         y0 : Tensor, shape (n,)
+            The initial state.
         """
-        if not self.are_on or is_watched() or not self.is_alone:
-            return False
-        key = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
-        function = self.graphs.functions.get(key)
-        if function is None:
-            return False
         span = torch.empty(5, dtype=self.time_dtype(y0), device=y0.device)
         slope = None if self.makes_first else torch.empty_like(y0)
-        entry = function.find(self._arguments(self.fixed, (y0, span, slope)))
-        if entry is not None:
-            self._foreseen[key] = entry
-            self._is_foreseen = entry.reads is not None
-        return self._is_foreseen
-
-    def learn(self, read: Sequence[Tensor]) -> None:
-        """Keep in mind, for solves to come, what ``f`` was seen to read in this one.
-
-        Parameters
-        ----------
-        read : sequence of Tensor
-            What a gradient would flow to.
-        """
-        if self._first is None:
-            return
-        (entry, inputs), self._first = self._first, None
-        places = {id(x): place for place, x in enumerate(inputs)}
-        if all(id(tensor) in places for tensor in read):
-            entry.reads = tuple(places[id(tensor)] for tensor in read)
-
-    def take_read(self) -> list[Tensor]:
-        """Return what the graph has read that `foresees` knew, of that which gets a gradient."""
-        first, self._first = self._first, None
-        if first is None or first[0].reads is None:
-            return []
-        return [first[1][place] for place in first[0].reads]
+        return self.calls.foresee(self.fixed, (y0, span, slope))
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
@@ -344,7 +279,7 @@ class CompiledSteps:
     ) -> Sequence[Any] | None:
         """Return end state, ratio, stage states but the first, slopes; None without a graph."""
         changing = (y, self.span_of(stretch, y), first_slope)
-        result = self.call(*self._step_call(changing, estimates=estimates))
+        result = self.calls.call(*self._step_call(changing, estimates=estimates))
         if result is not None:
             self.field.nfe += len(result) - 1 - len(self.method.rows)
         return result
@@ -369,16 +304,15 @@ class CompiledSteps:
         """Whether steps estimate their error."""
         return self._norm is not None
 
-    def _is_key_of_step(self, key: Any) -> bool:
-        """Return whether this is the key of the solve's own steps."""
-        own = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
-        return bool(key == own)
-
     @property
     def is_known(self) -> bool:
         """Whether the guards of a step have been checked."""
-        key = self._step_key(makes_first=self.makes_first, estimates=self.estimates)
-        return key in self._shortcuts
+        return self.calls.shortcut(self._own) is not None
+
+    def forget(self) -> None:
+        """Let go of what belongs to a solve."""
+        self.keeping = None
+        self.calls.forget()
 
     def lean_step(self, y: Tensor, num_kept: int) -> Shortcut | None:
         """Return how to take one more step as `attempt` does, without what nobody reads.
@@ -408,7 +342,7 @@ class CompiledSteps:
         inner = range(1 + s, 2 * s) if estimates else range(0)
         states = range(2, 2 + num_kept)
         key = self._step_key(makes_first=self.makes_first, estimates=estimates)
-        return self.lean(key, (0, 1, *end_slope, *states, *inner), in_workspace=(1, *inner))
+        return self.calls.lean(key, (0, 1, *end_slope, *states, *inner), in_workspace=(1, *inner))
 
     def count(self, num_steps: int) -> None:
         """Count the evaluations of so many steps that `lean_step` has taken."""
@@ -418,208 +352,17 @@ class CompiledSteps:
     def replay(self, y: Tensor, stretch: Stretch) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it."""
         make = functools.partial(replay_function, self.method)
-        states = self.call(self.replay_key, make, (), (y, self.span_of(stretch, y)))
+        states = self.calls.call(self.replay_key, make, (), (y, self.span_of(stretch, y)))
         if states is None:
             return None
         self.field.nfe += len(states)
         return [y, *states]
-
-    def call(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-        most_leaves: int | None = None,
-        most_bytes: int | None = None,
-    ) -> Sequence[Any] | None:
-        """Call a compiled function; None, after a warning, if it cannot be compiled.
-
-        Guards are checked by the first call of a solve. They hold for the others: a graph has no
-        side effects, and ``f`` sees nobody else meanwhile.
-
-        Parameters
-        ----------
-        key : object
-            Under which it is found again.
-        make : callable
-            Returns the function to be compiled.
-        fixed : sequence
-            What it is given beside ``f``, and is the same throughout a solve.
-        changing : sequence of Tensor or None
-            What it is given beside that.
-        most_leaves : int, optional
-            How many tensors that require a gradient it may read: those it was given.
-        most_bytes : int, optional
-            How much a graph may compute. There is none for more, and nothing said of it.
-        """
-        shortcut = self._shortcuts.get(key)
-        if shortcut is None:
-            shortcut, result = self.prepare(key, make, fixed, changing, most_leaves, most_bytes)
-            if shortcut is None or result is not None:
-                return result
-        return shortcut(changing)
-
-    def prepare(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-        most_leaves: int | None = None,
-        most_bytes: int | None = None,
-    ) -> tuple[Shortcut | None, Sequence[Any] | None]:
-        """Have guards checked; parameters as for `call`.
-
-        Returns
-        -------
-        Shortcut or None
-            The way around them, from now on; None where there is none.
-        sequence or None
-            What a call returns, if that was needed to find out: a known graph is not called.
-        """
-        is_too_large = bool(self.graphs.too_large) and _form(key, changing) in self.graphs.too_large
-        if not self.are_on or is_watched() or is_too_large:
-            return None, None
-        following = (key, *(x is None for x in changing))
-        shortcut = self._by_step(following, fixed)
-        result: Sequence[Any] | None = None
-        if shortcut is None:
-            self.graphs.allow(most_leaves, most_bytes)
-            entry, called, result = self._call_by_guards(key, make, fixed, changing)
-            if entry is not None and called is not None:
-                shortcut = self._learned(following, entry, called, fixed, changing)
-        if shortcut is not None:
-            self._shortcuts[key] = shortcut
-            self.is_light |= self._is_key_of_step(key) and shortcut.is_light
-        return shortcut, result
-
-    def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
-        """Return the way around guards that have no more to ask than a step's in this solve."""
-        if self._step_made is None:
-            return None
-        step, inputs = self._step_made
-        follower = step.followers.get(following)
-        called = None if follower is None else follower.called(inputs, fixed)
-        if follower is None or called is None or follower.entry.form is None:
-            return None
-        return Shortcut(called, follower.entry.form)
-
-    def _learned(
-        self,
-        following: Any,
-        entry: Entry,
-        called: Called,
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-    ) -> Shortcut | None:
-        """Return the way around guards that were asked, and keep in mind where it leads from."""
-        if self._is_key_of_step(following[0]):
-            self._first = entry, called.inputs
-            is_small = changing[0] is not None and changing[0].nbytes <= MOST_LIGHT_BYTES
-            self._step_made = self._first if is_small else None
-        if entry.form is None or not self.is_alone:
-            return None
-        step = self._step_made
-        if step is not None and entry is not step[0] and following not in step[0].followers:
-            found = Follower.of(step, entry, called, fixed, changing)
-            step[0].followers[following] = found
-        return Shortcut(called, entry.form)
-
-    def _call_by_guards(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-    ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
-        """Return what was compiled, its call, and what it returns unless it was known before."""
-        graphs = self.graphs
-        function, args = graphs.function(key, make), self._arguments(fixed, changing)
-        try:
-            with self.unwatched():
-                entry = self._foreseen.pop(key, None) or function.find(args)
-                if entry is not None and entry.form is not None and self.is_alone:
-                    return entry, graphs.gather(entry.function, args), None
-                result = function(*args) if entry is None else entry.function(*args)
-                entry, called = entry or function.find(args), graphs.take_called()
-        except torch._dynamo.exc.TorchDynamoException as error:
-            if isinstance(getattr(error, "inner_exception", None), TooLargeError):
-                graphs.too_large.add(_form(key, changing))
-            else:
-                self.give_up(f"f cannot be compiled ({_first_words(error)})")
-            return None, None, None
-        except torch._dynamo.exc.FailOnRecompileLimitHit:
-            limit = torch._dynamo.config.recompile_limit
-            self.give_up(
-                f"f was compiled for {limit} shapes or values of what it reads, and is met with "
-                f"another: see torch._dynamo.config.recompile_limit",
-                forever=False,
-            )
-            return None, None, None
-        if entry is not None and called is not None and entry.form is None:
-            entry.form = form_of(called, changing, result)
-        return entry, called, result
-
-    def guarded(
-        self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
-    ) -> Sequence[Any]:
-        """Call a compiled function, by its guards, with what `call` describes."""
-        with self.unwatched():
-            result: Sequence[Any] = function(*self._arguments(fixed, changing))
-        return result
-
-    def _arguments(
-        self, fixed: Sequence[Any], changing: Sequence[Tensor | None]
-    ) -> tuple[Any, ...]:
-        field = self.field
-        return (field.func, field.packing, field.args, *fixed, *changing)
-
-    def lean(
-        self, key: Any, wanted: Sequence[int], in_workspace: Container[int] = ()
-    ) -> Shortcut | None:
-        """Return how to call a function again in this solve, for some of its results.
-
-        Parameters
-        ----------
-        key : object
-        wanted, in_workspace : see `Shortcut.lean`
-
-        Returns
-        -------
-        Shortcut or None
-            None if its guards were not checked yet, or every operation is to be seen.
-        """
-        shortcut = None if is_watched() else self._shortcuts.get(key)
-        if shortcut is None:
-            return None
-        self._lean.append(shortcut.lean(wanted, in_workspace))
-        return self._lean[-1]
-
-    def forget(self) -> None:
-        """Let go of what belongs to a solve: guards are checked again by the next call."""
-        self.unwatched, self.keeping = nullcontext, None
-        for shortcut in (*self._shortcuts.values(), *self._lean):
-            shortcut.let_go()
-        self._shortcuts.clear()
-        self._lean.clear()
-        self._foreseen.clear()
-
-
-def is_watched() -> bool:
-    """Whether every operation is to be seen: by a transform, or a `TorchDispatchMode`."""
-    return is_transformed() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _span(stretch: Stretch) -> tuple[float, ...]:
     t0, t1, h, first_side, end_side = stretch
     direction = math.copysign(1.0, h)
     return t0, h, t1, first_side * direction, end_side * direction
-
-
-def _form(key: Any, changing: Sequence[Tensor | None]) -> Any:
-    """Return what a call that is too large is known by."""
-    return (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
 
 
 def _itself(x: Tensor) -> Tensor:
@@ -646,12 +389,3 @@ def _as_tensors(rtol: float | Tensor, atol: float | Tensor) -> tuple[Tensor, Ten
         for x in (rtol, atol)
     )
     return first, second.clone() if second is first else second
-
-
-def _first_words(error: Exception) -> str:
-    """Return the first line of a message that says something, and its explanation, if any."""
-    cause = getattr(error, "inner_exception", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    words = lines[:1] or [type(cause).__name__]
-    mark = "Explanation: "
-    return ": ".join(words + [line.removeprefix(mark) for line in lines if line.startswith(mark)])

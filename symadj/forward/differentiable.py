@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from symadj.forward.compiled import CompiledSteps, Taken, is_watched
+from symadj.forward.calls import is_watched
+from symadj.forward.compiled import CompiledSteps, Taken
 from symadj.forward.controller import ErrorControl
 from symadj.forward.graphs import Graphs
 from symadj.forward.grouping import group_products
@@ -222,13 +223,13 @@ class DifferentiableSteps:
     def of(ivp: Integration) -> "DifferentiableSteps | None":
         """Return those of a solve, or None where its steps do not hang together by graphs alone."""
         steps, control = ivp.compiled, ivp.step_sizes
-        if steps is None or not steps.is_alone or steps.graphs.backend not in BACKENDS:
+        if steps is None or not steps.calls.is_alone or steps.calls.graphs.backend not in BACKENDS:
             return None
         if isinstance(control, ErrorControl) and (control.jumps or not ivp.tableau.is_fsal):
             return None
-        if steps.graphs not in _PAIRS:
-            _PAIRS[steps.graphs] = PairedGraphs(steps.graphs.backend)
-        return DifferentiableSteps(steps, _PAIRS[steps.graphs])
+        if steps.calls.graphs not in _PAIRS:
+            _PAIRS[steps.calls.graphs] = PairedGraphs(steps.calls.graphs.backend)
+        return DifferentiableSteps(steps, _PAIRS[steps.calls.graphs])
 
     def take(self) -> Kept | None:
         """Return what the latest step has left, and forget it."""
@@ -238,7 +239,7 @@ class DifferentiableSteps:
     def attempt(self, slopes: SlopeList, y: Tensor, stretch: Stretch) -> Taken | None:
         """Take a step as `CompiledSteps.attempt` does; None if there is no such pair of graphs."""
         steps = self._steps
-        if not steps.are_on or is_watched():
+        if not steps.calls.are_on or is_watched():
             self.is_on = False
             return None
         first = None if steps.makes_first else slopes.k[0]
@@ -267,7 +268,7 @@ class DifferentiableSteps:
         graphs.take_called()
         try:
             with torch.enable_grad():
-                result = steps.guarded(graphs.function(key, make), steps.fixed, leaves)
+                result = steps.calls.guarded(graphs.function(key, make), steps.fixed, leaves)
         except (
             Exception
         ):  # whatever the compiler meets: there is another way, which says what it is

@@ -154,7 +154,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     times = list(ivp.times)
     adaptive, explicit = isinstance(control, ErrorControl), ivp.tableau.is_explicit
     weights = Weights(ivp.tableau, y0)
-    compiled = ivp.compiled if ivp.compiled is not None and ivp.compiled.are_on else None
+    compiled = ivp.compiled if ivp.compiled is not None and ivp.compiled.calls.are_on else None
     slopes = make_slopes(y0, weights) if compiled is None else SlopeList(weights)
     clock = ivp.clock(y0)
     outputs = _Outputs(ivp, y0, 2 if event else len(times), want_output_slopes, want_polynomials)
@@ -377,7 +377,7 @@ class _Outputs:
     def _is_free(self) -> bool:
         """Whether outputs may be rounded as they come: compiled steps are not torchdiffeq's."""
         compiled = self._ivp.compiled
-        return compiled is not None and compiled.are_on and self.slopes is None
+        return compiled is not None and compiled.calls.are_on and self.slopes is None
 
     @property
     def room(self) -> Tensor | None:
@@ -425,7 +425,7 @@ def _first_step(
 ) -> float:
     """Return the size of the first step, and evaluate the first slope unless steps make it."""
     compiled, needs_slope = ivp.compiled, control.first_step is None
-    if compiled is not None and compiled.are_on:
+    if compiled is not None and compiled.calls.are_on:
         begin = compiled.begin
         slope = begin(ivp.evaluate_at_start, y0, ivp.times[0], recorder, needs_slope=needs_slope)
     else:

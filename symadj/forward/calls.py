@@ -1,0 +1,314 @@
+"""Compiled functions called in one solve: their guards asked once, then the way around them."""
+
+import warnings
+from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symadj.errors import CompileFallbackWarning
+from symadj.forward.field import Field
+from symadj.forward.followers import Follower
+from symadj.forward.graphs import Called, Graphs, Shortcut, TooLargeError, form_of
+from symadj.forward.guards import Entry
+from symadj.forward.traced import Traced
+from symadj.forward.transforms import is_transformed
+
+MOST_LIGHT_BYTES = 2**13
+"""A state beyond which to call ``f`` once takes no longer than a step by a graph, and to ask guards
+no longer than a step."""
+
+
+class Calls:
+    """The calls of compiled functions in one solve, and in its backward pass.
+
+    Parameters
+    ----------
+    field : Field
+    graphs : Graphs
+    own : object
+        Under which the function is found that takes the solve's steps.
+    is_alone : bool
+        Whether no code of the caller's but ``f`` is run between the steps.
+
+    Attributes
+    ----------
+    is_foreseen : bool
+        Whether it was known before the solve what its steps read.
+    is_light : bool
+        Whether a step was seen to be one of small kernels that change nothing but their results.
+    unwatched : callable
+        Returns a context without the hooks by which the solve watches modules.
+    """
+
+    def __init__(self, field: Field, graphs: Graphs, own: Any, *, is_alone: bool) -> None:
+        self._field, self.graphs, self._own, self.is_alone = field, graphs, own, is_alone
+        self.is_foreseen = self.is_light = self._gave_up = False
+        self._shortcuts: dict[Any, Shortcut] = {}
+        self._lean: list[Shortcut] = []
+        self._foreseen: dict[Any, Entry] = {}
+        self._first: tuple[Entry, tuple[Any, ...]] | None = None
+        self._step: tuple[Entry, tuple[Any, ...]] | None = None
+        self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def are_on(self) -> bool:
+        """Whether steps are to be taken by graphs."""
+        return not self._gave_up and self.graphs.failure is None
+
+    def give_up(self, reason: str, *, forever: bool = True) -> None:
+        """Go on without graphs, and say so, once for each ``f``."""
+        self._gave_up = True
+        if forever:
+            self.graphs.failure = reason
+        warnings.warn(
+            f"options={{'compile': ...}}: {reason}. The solve goes on without graphs, as "
+            f"exact, but not as fast. TORCH_LOGS=graph_breaks shows where in f it lies; or leave "
+            f"the option out.",
+            CompileFallbackWarning,
+            stacklevel=2,
+        )
+
+    def foresee(self, fixed: Sequence[Any], changing: Sequence[Tensor | None]) -> bool:
+        """Return whether a graph will take the solve's steps, of which it is known what it reads.
+
+        Its guards are asked here. They answer for ``f`` as a whole, in the solve to come: it will
+        do what it did when it was traced, and read what it was seen to read then. Parameters are
+        those of `call`.
+        """
+        function = self.graphs.functions.get(self._own)
+        if function is None or not self.are_on or is_watched() or not self.is_alone:
+            return False
+        entry = function.find(self._arguments(fixed, changing))
+        if entry is not None:
+            self._foreseen[self._own] = entry
+            self.is_foreseen = entry.reads is not None
+        return self.is_foreseen
+
+    def shortcut(self, key: Any) -> Shortcut | None:
+        """Return the way around guards that were asked, if there is one."""
+        return self._shortcuts.get(key)
+
+    def learn(self, read: Sequence[Tensor]) -> None:
+        """Keep in mind, for solves to come, what ``f`` was seen to read in this one.
+
+        Parameters
+        ----------
+        read : sequence of Tensor
+            What a gradient would flow to.
+        """
+        if self._first is None:
+            return
+        (entry, inputs), self._first = self._first, None
+        places = {id(x): place for place, x in enumerate(inputs)}
+        if all(id(tensor) in places for tensor in read):
+            entry.reads = tuple(places[id(tensor)] for tensor in read)
+
+    def take_read(self) -> list[Tensor]:
+        """Return what gets a gradient of that which the graph is known to have read."""
+        first, self._first = self._first, None
+        if first is None or first[0].reads is None:
+            return []
+        return [first[1][place] for place in first[0].reads]
+
+    def call(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+        most_leaves: int | None = None,
+        most_bytes: int | None = None,
+    ) -> Sequence[Any] | None:
+        """Call a compiled function; None, after a warning, if it cannot be compiled.
+
+        Guards are checked by the first call of a solve. They hold for the others: a graph has no
+        side effects, and ``f`` sees nobody else meanwhile.
+
+        Parameters
+        ----------
+        key : object
+            Under which it is found again.
+        make : callable
+            Returns the function to be compiled.
+        fixed : sequence
+            What it is given beside ``f``, and is the same throughout a solve.
+        changing : sequence of Tensor or None
+            What it is given beside that.
+        most_leaves : int, optional
+            How many tensors that require a gradient it may read: those it was given.
+        most_bytes : int, optional
+            How much a graph may compute. There is none for more, and nothing said of it.
+        """
+        shortcut = self._shortcuts.get(key)
+        if shortcut is None:
+            shortcut, result = self.prepare(key, make, fixed, changing, most_leaves, most_bytes)
+            if shortcut is None or result is not None:
+                return result
+        return shortcut(changing)
+
+    def prepare(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+        most_leaves: int | None = None,
+        most_bytes: int | None = None,
+    ) -> tuple[Shortcut | None, Sequence[Any] | None]:
+        """Have guards checked; parameters as for `call`.
+
+        Returns
+        -------
+        Shortcut or None
+            The way around them, from now on; None where there is none.
+        sequence or None
+            What a call returns, if that was needed to find out: a known graph is not called.
+        """
+        is_too_large = bool(self.graphs.too_large) and _form(key, changing) in self.graphs.too_large
+        if not self.are_on or is_watched() or is_too_large:
+            return None, None
+        following = (key, *(x is None for x in changing))
+        shortcut = self._by_step(following, fixed)
+        result: Sequence[Any] | None = None
+        if shortcut is None:
+            self.graphs.allow(most_leaves, most_bytes)
+            entry, called, result = self._call_by_guards(key, make, fixed, changing)
+            if entry is not None and called is not None:
+                shortcut = self._learned(following, entry, called, fixed, changing)
+        if shortcut is not None:
+            self._shortcuts[key] = shortcut
+            self.is_light |= key == self._own and shortcut.is_light
+        return shortcut, result
+
+    def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
+        """Return the way around guards that have no more to ask than a step's in this solve."""
+        if self._step is None:
+            return None
+        step, inputs = self._step
+        follower = step.followers.get(following)
+        called = None if follower is None else follower.called(inputs, fixed)
+        if follower is None or called is None or follower.entry.form is None:
+            return None
+        return Shortcut(called, follower.entry.form)
+
+    def _learned(
+        self,
+        following: Any,
+        entry: Entry,
+        called: Called,
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+    ) -> Shortcut | None:
+        """Return the way around guards that were asked, and keep in mind where it leads from."""
+        if following[0] == self._own:
+            self._first = entry, called.inputs
+            is_small = changing[0] is not None and changing[0].nbytes <= MOST_LIGHT_BYTES
+            self._step = self._first if is_small else None
+        if entry.form is None or not self.is_alone:
+            return None
+        step = self._step
+        if step is not None and entry is not step[0] and following not in step[0].followers:
+            found = Follower.of(step, entry, called, fixed, changing)
+            step[0].followers[following] = found
+        return Shortcut(called, entry.form)
+
+    def _call_by_guards(
+        self,
+        key: Any,
+        make: Callable[[], Traced],
+        fixed: Sequence[Any],
+        changing: Sequence[Tensor | None],
+    ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
+        """Return what was compiled, its call, and what it returns unless it was known before."""
+        graphs = self.graphs
+        function, args = graphs.function(key, make), self._arguments(fixed, changing)
+        try:
+            with self.unwatched():
+                entry = self._foreseen.pop(key, None) or function.find(args)
+                if entry is not None and entry.form is not None and self.is_alone:
+                    return entry, graphs.gather(entry.function, args), None
+                result = function(*args) if entry is None else entry.function(*args)
+                entry, called = entry or function.find(args), graphs.take_called()
+        except torch._dynamo.exc.TorchDynamoException as error:
+            if isinstance(getattr(error, "inner_exception", None), TooLargeError):
+                graphs.too_large.add(_form(key, changing))
+            else:
+                self.give_up(f"f cannot be compiled ({_first_words(error)})")
+            return None, None, None
+        except torch._dynamo.exc.FailOnRecompileLimitHit:
+            limit = torch._dynamo.config.recompile_limit
+            self.give_up(
+                f"f was compiled for {limit} shapes or values of what it reads, and is met with "
+                f"another: see torch._dynamo.config.recompile_limit",
+                forever=False,
+            )
+            return None, None, None
+        if entry is not None and called is not None and entry.form is None:
+            entry.form = form_of(called, changing, result)
+        return entry, called, result
+
+    def guarded(
+        self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
+    ) -> Sequence[Any]:
+        """Call a compiled function, by its guards, with what `call` describes."""
+        with self.unwatched():
+            result: Sequence[Any] = function(*self._arguments(fixed, changing))
+        return result
+
+    def _arguments(
+        self, fixed: Sequence[Any], changing: Sequence[Tensor | None]
+    ) -> tuple[Any, ...]:
+        field = self._field
+        return (field.func, field.packing, field.args, *fixed, *changing)
+
+    def lean(
+        self, key: Any, wanted: Sequence[int], in_workspace: Container[int] = ()
+    ) -> Shortcut | None:
+        """Return how to call a function again in this solve, for some of its results.
+
+        Parameters
+        ----------
+        key : object
+        wanted, in_workspace : see `Shortcut.lean`
+
+        Returns
+        -------
+        Shortcut or None
+            None if its guards were not checked yet, or every operation is to be seen.
+        """
+        shortcut = None if is_watched() else self._shortcuts.get(key)
+        if shortcut is None:
+            return None
+        self._lean.append(shortcut.lean(wanted, in_workspace))
+        return self._lean[-1]
+
+    def forget(self) -> None:
+        """Let go of what belongs to a solve: guards are checked again by the next call."""
+        self.unwatched = nullcontext
+        for shortcut in (*self._shortcuts.values(), *self._lean):
+            shortcut.let_go()
+        self._shortcuts.clear()
+        self._lean.clear()
+        self._foreseen.clear()
+
+
+def is_watched() -> bool:
+    """Whether every operation is to be seen: by a transform, or a `TorchDispatchMode`."""
+    return is_transformed() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def _form(key: Any, changing: Sequence[Tensor | None]) -> Any:
+    """Return what a call that is too large is known by."""
+    return (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
+
+
+def _first_words(error: Exception) -> str:
+    """Return the first line of a message that says something, and its explanation, if any."""
+    cause = getattr(error, "inner_exception", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    words = lines[:1] or [type(cause).__name__]
+    mark = "Explanation: "
+    return ": ".join(words + [line.removeprefix(mark) for line in lines if line.startswith(mark)])
