@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -178,11 +178,6 @@ def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:
             f"options['compile'] is {choice!r}. Allowed are True (steps as graphs, by torch's "
             f"default compiler), False, and the name of a backend of torch.compile."
         )
-    if not _is_compiler_new_enough():
-        raise UnsupportedError(
-            f"options['compile'] needs torch 2.13 or later, and this is {torch.__version__}: leave "
-            f"it out."
-        )
     if choice is not True:
         backends = torch._dynamo.list_backends(None)
         if choice not in backends:
@@ -201,11 +196,6 @@ def _check_compile(tableau: ButcherTableau, read: Mapping[str, Any]) -> None:
                 f"options[{name!r}] = {read[name]!r} and options['compile'] were given, which do "
                 f"not go together: evaluations within a graph cannot be told apart. Give one."
             )
-
-
-@cache
-def _is_compiler_new_enough() -> bool:
-    return hasattr(torch._dynamo.config, "side_effect_replay_policy")
 
 
 def _check_fixed(read: Mapping[str, Any]) -> None:

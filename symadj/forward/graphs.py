@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from symadj.errors import UnsupportedError
 from symadj.forward.guards import Form, GuardedFunction
 from symadj.forward.inductor import Inner, compile_by_inductor
 from symadj.forward.tape import Tape
@@ -187,9 +188,19 @@ class Graphs:
         How much a new graph may compute, all its intermediate results taken together.
     too_large : set
         Calls that would have needed a graph of more.
+
+    Raises
+    ------
+    UnsupportedError
+        If torch's compiler is too old to trace a step.
     """
 
     def __init__(self, backend: str) -> None:
+        if not hasattr(torch._dynamo.config, "side_effect_replay_policy"):
+            raise UnsupportedError(
+                f"options['compile'] needs torch 2.13 or later, and this is {torch.__version__}: "
+                f"leave it out."
+            )
         self.backend = backend
         self.functions: dict[Any, GuardedFunction] = {}
         self.failure: str | None = None
