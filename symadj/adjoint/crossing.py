@@ -48,7 +48,7 @@ class Crossing:
         *,
         has_shares: bool,
     ) -> None:
-        self._pointers, self._num_states, self._num_stages = pointers, num_states, num_stages
+        self._pointers, self._num_states = pointers, num_states
         with outside_transforms():  # they serve backward passes to come
             self._both = adjoint_state.new_empty(2, adjoint_state.numel()).unbind()
             self._shares = adjoint_state.new_empty(

@@ -1,4 +1,4 @@
-"""Runs of steps under error control in C++: `symadj.forward.runs`, where a step is small.
+"""Steps under error control, and outputs, in C++: `symadj.forward.runs` where a step is small.
 
 The loop there is that of `symadj.forward.controller`, written once more.
 """
@@ -27,7 +27,6 @@ LEAST_ROWS = 8
 
 NUM_CHANGING = 3
 """A step is given a state, a span and a first slope, which change."""
-
 
 MOST_ATTEMPTS = 2**62
 
@@ -114,7 +113,7 @@ class NativeRun:
         self._rows = min(MOST_TABLE_BYTES // (self._width * y.nbytes), MOST_ROWS)
         self._settings, self._end_side = array("d", [0.0] * 10), 0
         self._control: ErrorControl | None = None
-        self._times: tuple[float, ...] = ()
+        self._after: Goals | None = None
         self._at, self._attempts = array("d", [0.0] * 9), array("q", [0, 0, 0])
         self._noted = array("d", [0.0] * (4 * self._rows))
         with outside_transforms():  # they serve solves to come
@@ -152,7 +151,9 @@ class NativeRun:
         seats = seats_like(tape, (end_state, end_slope, *kept), y)
         ratio = tape.seat_of_output(ratio_place)
         inner_slopes = [tape.in_workspace(place) for place in inner]
-        is_plain = all(x is not None and x.dtype is y.dtype for x in inner_slopes)
+        is_plain = all(
+            x is not None and x.dtype is y.dtype and x.is_contiguous() for x in inner_slopes
+        )
         if seats is None or ratio is None or ratio.buffer is None or not is_plain:
             return "an output shares its memory"
         dtypes = (y.dtype, span_dtype, y.dtype)
@@ -170,12 +171,13 @@ class NativeRun:
         self._pointers.look_again()
         self._end_side = end_side
         self._room = 0 if goals.room is None else goals.room.data_ptr()
-        if control is not self._control or goals.times != self._times:
-            self._read(control, goals)
+        after = goals._replace(room=None)
+        if control is not self._control or after != self._after:
+            self._control, self._after = control, after
+            self._read(control, after)
 
     def _read(self, control: ErrorControl, goals: Goals) -> None:
         """Write settings and goals where the loop reads them."""
-        self._control, self._times = control, goals.times
         self._most_attempts = min(control.max_attempts, MOST_ATTEMPTS)
         p, i, d = control.pid
         bounds = (control.direction, control.min_step, control.max_step)
@@ -211,8 +213,6 @@ class NativeRun:
         t : float
         y : Tensor, shape (n,)
             State there.
-        slope : Tensor, shape (n,), or None
-            ``f`` there, if it is known.
         carry : tuple of float
             The controller's.
         output : int
@@ -221,6 +221,8 @@ class NativeRun:
             How many steps were tried since the one before.
         first_side : int
             Of the first step; see `symadj.forward.trajectory.Stretch`.
+        slope : Tensor, shape (n,), or None
+            ``f`` there, if it is known.
         """
         width = self._width
         table = y.new_empty(self._rows * width, y.numel())
