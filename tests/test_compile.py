@@ -7,6 +7,7 @@ compiler and little time; one test compiles in earnest.
 import functools
 import gc
 import shutil
+import sys
 import warnings
 import weakref
 
@@ -694,6 +695,26 @@ def test_guards_are_asked_for_what_a_step_has_not_read(asked):
         assert asked
         func.hidden = 1.0
         once = gradients(ys, (y0, func.weight))
+        assert (gradient_error(twice, once) < 1e-12) == (value == 1.0)
+
+
+SCALE = 1.0
+
+
+def of_module(t, y):
+    return (SCALE if torch.is_grad_enabled() else 1.0) * torch.tanh(y)
+
+
+def test_guards_are_asked_for_a_number_of_a_module_that_a_step_has_not_read(asked, monkeypatch):
+    y0, t = problem()
+    for value in (1.0, 1.0, 1.0, 2.0):
+        monkeypatch.setattr(sys.modules[__name__], "SCALE", 1.0)
+        ys = odeint(of_module, y0, t.detach(), options=TRACED)
+        once = gradients(odeint(of_module, y0, t.detach(), options=TRACED), (y0,))
+        monkeypatch.setattr(sys.modules[__name__], "SCALE", value)
+        asked.clear()
+        twice = gradients(ys, (y0,))
+        assert asked
         assert (gradient_error(twice, once) < 1e-12) == (value == 1.0)
 
 

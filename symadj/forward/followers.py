@@ -32,7 +32,7 @@ OF_F = frozenset({"func", "packing", "args"})
 OTHERS = "__import_"
 """How globals of other modules are called; the others are those of the traced function's own."""
 
-OWN = (f"{OTHERS}symadj_", f"{OTHERS}torch_", "__builtins_dict__")
+OWN = (f"{OTHERS}symadj_dot_", f"{OTHERS}torch_dot_", "__builtins_dict__")
 """Of those, what is nobody's to change."""
 
 
