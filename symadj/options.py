@@ -103,18 +103,13 @@ def read_options(tableau: ButcherTableau, options: Mapping[str, Any] | None) -> 
         If a value cannot be right.
     """
     given = dict(options or {})
-    if is_plain(*given.values()):
+    if PLAIN_TYPES.issuperset(map(type, given.values())):
         # With their types, as 1 and True are equal.
         read: Mapping[str, Any] = _read_plain(tableau, *((n, type(x), x) for n, x in given.items()))
     else:
         read = _read(tableau, given)
     _check_compile(tableau, read)
     return read
-
-
-def is_plain(*values: Any) -> bool:
-    """Return whether all of them are values that stay what they are."""
-    return PLAIN_TYPES.issuperset(map(type, values))
 
 
 class PlainOptions(dict[str, Any]):

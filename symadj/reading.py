@@ -327,10 +327,6 @@ _plain_error_control = lru_cache(maxsize=256)(_error_control)
 """For what is the same object whenever it is equal."""
 
 
-_plain_error_control = lru_cache(maxsize=256)(_error_control)
-"""For what is the same object whenever it is equal."""
-
-
 def _in_agreement(
     control: ErrorControl,
     packing: Packing,

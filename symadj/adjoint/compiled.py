@@ -18,6 +18,7 @@ from symadj.adjoint.pullback import Pullback, Pulled
 from symadj.adjoint.snapshots import KeptStates, Snapshots
 from symadj.adjoint.step import OutputCotangents, StageStates
 from symadj.adjoint.times import TimeGradient
+from symadj.forward.calls import Asked
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.graphs import Shortcut
 from symadj.forward.interpolation import Interpolant
@@ -262,9 +263,7 @@ class CompiledSweep:
         num_stages = len(self.steps.method.rows)
         if self._time_gradient is not None or y_end is None or not isinstance(kept, Snapshots):
             return None
-        if (
-            not self.steps.calls.is_light
-        ):  # f may change what it is not to change more often than needed
+        if not self.steps.calls.is_light:  # f may count its evaluations: more are made here
             return None
         replays = kept.per_step < num_stages
         is_small = y_end.nbytes <= MOST_STATE_BYTES and (self._is_small or not replays)
@@ -276,9 +275,9 @@ class CompiledSweep:
         span = self.steps.span_of(Stretch(t1, t1, 0.0, end_side, end_side), y_end)
         states = [y_end.clone() for _ in range(kept.per_step)]
         changing = (nothing, span, self._per_slope(nothing, None, None), *states)
-        key, *asked = self._transposition(changing, replays=replays)
-        self.steps.calls.prepare(key, *asked)
-        call = self.steps.calls.lean(key, range(1 + len(self._params)))
+        asked = self._transposition(changing, replays=replays)
+        self.steps.calls.prepare(asked)
+        call = self.steps.calls.lean(asked.key, range(1 + len(self._params)))
         dtype = self.steps.time_dtype(y_end)
         crossing = None if call is None else Crossing.of(call, y_end, dtype, num_stages)
         if call is None or crossing is None:
@@ -360,13 +359,11 @@ class CompiledSweep:
         """Call the graph for a step, of which all stage states are given or the first alone."""
         span = self.steps.span_of(step.stretch, adjoint_state)
         replays = self.lacks_stages(list(states))
-        key, *asked = self._transposition((adjoint_state, span, shares, *states), replays=replays)
-        return self.steps.calls.call(key, *asked)
+        changing = (adjoint_state, span, shares, *states)
+        return self.steps.calls.call(self._transposition(changing, replays=replays))
 
-    def _transposition(
-        self, changing: tuple[Tensor | None, ...], *, replays: bool
-    ) -> tuple[Any, ...]:
-        """Return what `CompiledSteps.call` is given for a step.
+    def _transposition(self, changing: tuple[Tensor | None, ...], *, replays: bool) -> Asked:
+        """Return what is asked for a step.
 
         Parameters
         ----------
@@ -381,7 +378,7 @@ class CompiledSweep:
             want_time=self._time_gradient is not None,
             replays=replays,
         )
-        return (
+        return Asked(
             self._key_from_start if replays else self._key,
             make,
             (self._params, self._totals),
@@ -464,13 +461,14 @@ class CompiledSweep:
         """Do what `Pullback` does in one call, by a graph; None if there is none."""
         want_time = self._time_gradient is not None
         with torch.no_grad():
-            result = self.steps.calls.call(
+            asked = Asked(
                 ("pull", want_time),
                 functools.partial(_pull_function, want_time=want_time),
                 (self._params, self._totals),
                 (t, y, cotangent),
                 most_leaves=len(self._params),
             )
+            result = self.steps.calls.call(asked)
         if result is None:
             return None
         self._note(result, 1)

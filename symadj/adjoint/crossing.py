@@ -85,8 +85,6 @@ class Crossing:
         tape: Tape, call: Shortcut, adjoint_state: Tensor, span_dtype: torch.dtype, num_stages: int
     ) -> "Crossing | str":
         """Return it, or why there is none."""
-        if adjoint_state.nbytes > MOST_STATE_BYTES:
-            return "a step is large"
         inputs, outputs = dict(call.places), [place for place, _ in call.outputs if place >= 0]
         has_shares = SHARES in inputs
         num_states = len(inputs) - has_shares - (STATES - 1)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,33 @@ from symadj.forward.transforms import is_transformed
 MOST_LIGHT_BYTES = 2**13
 """A state beyond which to call ``f`` once takes no longer than a step by a graph, and to ask guards
 no longer than a step."""
+
+
+class Asked(NamedTuple):
+    """What is asked of a compiled function.
+
+    Attributes
+    ----------
+    key : object
+        Under which it is found again.
+    make : callable
+        Returns the function to be compiled.
+    fixed : sequence
+        What it is given beside ``f``, and is the same throughout a solve.
+    changing : sequence of Tensor or None
+        What it is given beside that.
+    most_leaves : int, optional
+        How many tensors that require a gradient it may read: those it was given.
+    most_bytes : int, optional
+        How much a graph may compute. There is none for more, and nothing said of it.
+    """
+
+    key: Any
+    make: Callable[[], Traced]
+    fixed: Sequence[Any]
+    changing: Sequence[Tensor | None]
+    most_leaves: int | None = None
+    most_bytes: int | None = None
 
 
 class Calls:
@@ -76,7 +103,7 @@ class Calls:
 
         Its guards are asked here. They answer for ``f`` as a whole, in the solve to come: it will
         do what it did when it was traced, and read what it was seen to read then. Parameters are
-        those of `call`.
+        those of `Asked`.
         """
         function = self.graphs.functions.get(self._own)
         if function is None or not self.are_on or is_watched() or not self.is_alone:
@@ -113,52 +140,21 @@ class Calls:
             return []
         return [first[1][place] for place in first[0].reads]
 
-    def call(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-        most_leaves: int | None = None,
-        most_bytes: int | None = None,
-    ) -> Sequence[Any] | None:
+    def call(self, asked: Asked) -> Sequence[Any] | None:
         """Call a compiled function; None, after a warning, if it cannot be compiled.
 
         Guards are checked by the first call of a solve. They hold for the others: a graph has no
         side effects, and ``f`` sees nobody else meanwhile.
-
-        Parameters
-        ----------
-        key : object
-            Under which it is found again.
-        make : callable
-            Returns the function to be compiled.
-        fixed : sequence
-            What it is given beside ``f``, and is the same throughout a solve.
-        changing : sequence of Tensor or None
-            What it is given beside that.
-        most_leaves : int, optional
-            How many tensors that require a gradient it may read: those it was given.
-        most_bytes : int, optional
-            How much a graph may compute. There is none for more, and nothing said of it.
         """
-        shortcut = self._shortcuts.get(key)
+        shortcut = self._shortcuts.get(asked.key)
         if shortcut is None:
-            shortcut, result = self.prepare(key, make, fixed, changing, most_leaves, most_bytes)
+            shortcut, result = self.prepare(asked)
             if shortcut is None or result is not None:
                 return result
-        return shortcut(changing)
+        return shortcut(asked.changing)
 
-    def prepare(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
-        most_leaves: int | None = None,
-        most_bytes: int | None = None,
-    ) -> tuple[Shortcut | None, Sequence[Any] | None]:
-        """Have guards checked; parameters as for `call`.
+    def prepare(self, asked: Asked) -> tuple[Shortcut | None, Sequence[Any] | None]:
+        """Have guards checked.
 
         Returns
         -------
@@ -167,20 +163,20 @@ class Calls:
         sequence or None
             What a call returns, if that was needed to find out: a known graph is not called.
         """
-        is_too_large = bool(self.graphs.too_large) and _form(key, changing) in self.graphs.too_large
+        is_too_large = bool(self.graphs.too_large) and _form(asked) in self.graphs.too_large
         if not self.are_on or is_watched() or is_too_large:
             return None, None
-        following = (key, *(x is None for x in changing))
-        shortcut = self._by_step(following, fixed)
+        following = (asked.key, *(x is None for x in asked.changing))
+        shortcut = self._by_step(following, asked.fixed)
         result: Sequence[Any] | None = None
         if shortcut is None:
-            self.graphs.allow(most_leaves, most_bytes)
-            entry, called, result = self._call_by_guards(key, make, fixed, changing)
+            self.graphs.allow(asked.most_leaves, asked.most_bytes)
+            entry, called, result = self._call_by_guards(asked)
             if entry is not None and called is not None:
-                shortcut = self._learned(following, entry, called, fixed, changing)
+                shortcut = self._learned(following, entry, called, asked)
         if shortcut is not None:
-            self._shortcuts[key] = shortcut
-            self.is_light |= key == self._own and shortcut.is_light
+            self._shortcuts[asked.key] = shortcut
+            self.is_light |= asked.key == self._own and shortcut.is_light
         return shortcut, result
 
     def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
@@ -195,46 +191,38 @@ class Calls:
         return Shortcut(called, follower.entry.form)
 
     def _learned(
-        self,
-        following: Any,
-        entry: Entry,
-        called: Called,
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
+        self, following: Any, entry: Entry, called: Called, asked: Asked
     ) -> Shortcut | None:
         """Return the way around guards that were asked, and keep in mind where it leads from."""
-        if following[0] == self._own:
-            self._first = entry, called.inputs
-            is_small = changing[0] is not None and changing[0].nbytes <= MOST_LIGHT_BYTES
+        if asked.key == self._own:
+            self._first, y = (entry, called.inputs), asked.changing[0]
+            is_small = y is not None and y.nbytes <= MOST_LIGHT_BYTES
             self._step = self._first if is_small else None
         if entry.form is None or not self.is_alone:
             return None
         step = self._step
         if step is not None and entry is not step[0] and following not in step[0].followers:
-            found = Follower.of(step, entry, called, fixed, changing)
+            found = Follower.of(step, entry, called, asked.fixed, asked.changing)
             step[0].followers[following] = found
         return Shortcut(called, entry.form)
 
     def _call_by_guards(
-        self,
-        key: Any,
-        make: Callable[[], Traced],
-        fixed: Sequence[Any],
-        changing: Sequence[Tensor | None],
+        self, asked: Asked
     ) -> tuple[Entry | None, Called | None, Sequence[Any] | None]:
         """Return what was compiled, its call, and what it returns unless it was known before."""
         graphs = self.graphs
-        function, args = graphs.function(key, make), self._arguments(fixed, changing)
+        function = graphs.function(asked.key, asked.make)
+        args = self._arguments(asked.fixed, asked.changing)
         try:
             with self.unwatched():
-                entry = self._foreseen.pop(key, None) or function.find(args)
+                entry = self._foreseen.pop(asked.key, None) or function.find(args)
                 if entry is not None and entry.form is not None and self.is_alone:
                     return entry, graphs.gather(entry.function, args), None
                 result = function(*args) if entry is None else entry.function(*args)
                 entry, called = entry or function.find(args), graphs.take_called()
         except torch._dynamo.exc.TorchDynamoException as error:
             if isinstance(getattr(error, "inner_exception", None), TooLargeError):
-                graphs.too_large.add(_form(key, changing))
+                graphs.too_large.add(_form(asked))
             else:
                 self.give_up(f"f cannot be compiled ({_first_words(error)})")
             return None, None, None
@@ -247,13 +235,13 @@ class Calls:
             )
             return None, None, None
         if entry is not None and called is not None and entry.form is None:
-            entry.form = form_of(called, changing, result)
+            entry.form = form_of(called, asked.changing, result)
         return entry, called, result
 
     def guarded(
         self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
     ) -> Sequence[Any]:
-        """Call a compiled function, by its guards, with what `call` describes."""
+        """Call a compiled function, by its guards, with what `Asked` describes."""
         with self.unwatched():
             result: Sequence[Any] = function(*self._arguments(fixed, changing))
         return result
@@ -300,9 +288,9 @@ def is_watched() -> bool:
     return is_transformed() or torch._C._len_torch_dispatch_stack() > 0
 
 
-def _form(key: Any, changing: Sequence[Tensor | None]) -> Any:
+def _form(asked: Asked) -> Any:
     """Return what a call that is too large is known by."""
-    return (key, *(None if x is None else (x.shape, x.dtype) for x in changing))
+    return (asked.key, *(None if x is None else (x.shape, x.dtype) for x in asked.changing))
 
 
 def _first_words(error: Exception) -> str:

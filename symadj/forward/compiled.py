@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from symadj.forward.calls import MOST_LIGHT_BYTES, Calls
+from symadj.forward.calls import MOST_LIGHT_BYTES, Asked, Calls
 from symadj.forward.carried import Recorder
 from symadj.forward.controller import EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.field import Field
@@ -173,7 +173,7 @@ class CompiledSteps:
         # It may be compiled now, and called for that: what f keeps is not to know of it.
         buffers = () if self.calls.is_foreseen else self.field.buffers()
         found = [(buffer, version(buffer), buffer.clone()) for buffer in buffers]
-        self.calls.prepare(*call)
+        self.calls.prepare(call)
         for buffer, before, value in found:
             if version(buffer) != before:
                 buffer.copy_(value)
@@ -184,7 +184,7 @@ class CompiledSteps:
 
         A step of no size ends where it starts: its end slope is ``f`` there.
         """
-        result = self.calls.call(*self._step_call(self._nowhere(y0, t0), estimates=True))
+        result = self.calls.call(self._step_call(self._nowhere(y0, t0), estimates=True))
         if result is None:
             raise RuntimeError("`begin` has not found a light graph")
         slope: Tensor = result[-1]
@@ -279,17 +279,17 @@ class CompiledSteps:
     ) -> Sequence[Any] | None:
         """Return end state, ratio, stage states but the first, slopes; None without a graph."""
         changing = (y, self.span_of(stretch, y), first_slope)
-        result = self.calls.call(*self._step_call(changing, estimates=estimates))
+        result = self.calls.call(self._step_call(changing, estimates=estimates))
         if result is not None:
             self.field.nfe += len(result) - 1 - len(self.method.rows)
         return result
 
     def _step_call(
         self, changing: tuple[Tensor, Tensor, Tensor | None], *, estimates: bool
-    ) -> tuple[Any, ...]:
-        """Return what `call` is given for a step from a state, with its span and first slope."""
+    ) -> Asked:
+        """Return what is asked for a step from a state, with its span and first slope."""
         makes_first = changing[2] is None
-        return (
+        return Asked(
             self._step_key(makes_first=makes_first, estimates=estimates),
             functools.partial(step_function, self.method, makes_first=makes_first),
             (*self._tolerances, self._norm if estimates else None),
@@ -341,8 +341,9 @@ class CompiledSteps:
         end_slope = [2 * s] if estimates else []
         inner = range(1 + s, 2 * s) if estimates else range(0)
         states = range(2, 2 + num_kept)
-        key = self._step_key(makes_first=self.makes_first, estimates=estimates)
-        return self.calls.lean(key, (0, 1, *end_slope, *states, *inner), in_workspace=(1, *inner))
+        return self.calls.lean(
+            self._own, (0, 1, *end_slope, *states, *inner), in_workspace=(1, *inner)
+        )
 
     def count(self, num_steps: int) -> None:
         """Count the evaluations of so many steps that `lean_step` has taken."""
@@ -352,7 +353,7 @@ class CompiledSteps:
     def replay(self, y: Tensor, stretch: Stretch) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it."""
         make = functools.partial(replay_function, self.method)
-        states = self.calls.call(self.replay_key, make, (), (y, self.span_of(stretch, y)))
+        states = self.calls.call(Asked(self.replay_key, make, (), (y, self.span_of(stretch, y))))
         if states is None:
             return None
         self.field.nfe += len(states)
