@@ -1,7 +1,7 @@
 """The `torch.autograd.Function`s: glue between a solve that was made and its sweep."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from symadj.adjoint.walk import Walk
 from symadj.forward.ambient import Ambient
 from symadj.forward.carried import CarriedState, Replayer
 from symadj.forward.solve import Integration
+from symadj.forward.steplog import carries
 from symadj.forward.trajectory import Stats, StepGrid
 from symadj.forward.transforms import is_batch
 from symadj.forward.unrolled import unroll
@@ -32,6 +33,8 @@ class Record:
     steps : sequence of Step
     per_step : int
         States kept of each step, by autograd.
+    has_tables : bool
+        Whether it keeps them in tables; see `Snapshots`.
     stored : StoredStates or None
         States kept in a store of their own.
     activations : Activations or None
@@ -60,6 +63,7 @@ class Record:
     ivp: Integration
     steps: StepGrid
     per_step: int
+    has_tables: bool
     stored: StoredStates | None
     activations: Activations | None
     chain: Chain | None
@@ -114,13 +118,17 @@ class Record:
                     f"expected version {version}. Edit it after the backward pass."
                 )
 
-    @contextmanager
-    def again(self) -> Iterator[Replayer | None]:
+    def again(self) -> AbstractContextManager[Replayer | None]:
         """Evaluate ``f`` as in the solve, and leave what it carries as it was found."""
+        is_carried = carries(self.steps)
+        return self._again(is_carried) if is_carried or self.ambient.differs else nullcontext()
+
+    @contextmanager
+    def _again(self, is_carried: bool) -> Iterator[Replayer | None]:
         with ExitStack() as stack:
             stack.enter_context(self.ambient.in_force())
             replayer = None
-            if self.steps and self.steps[0].carried:
+            if is_carried:
                 stack.enter_context(self.carried.left_as_found())
                 replayer = self.ivp.field.before = Replayer(self.carried)
             try:
@@ -296,10 +304,14 @@ def _pull_back(
     return result
 
 
-@contextmanager
-def hooks_aside(tensors: Sequence[Tensor]) -> Iterator[None]:
+def hooks_aside(tensors: Sequence[Tensor]) -> AbstractContextManager[None]:
     """Set the caller's tensor hooks aside: they are for the whole gradient, not a stage's share."""
-    hooked = [tensor for tensor in tensors if tensor.is_leaf and tensor._backward_hooks]
+    hooked = [tensor for tensor in tensors if tensor._backward_hooks and tensor.is_leaf]
+    return _hooks_aside(hooked) if hooked else nullcontext()
+
+
+@contextmanager
+def _hooks_aside(hooked: Sequence[Tensor]) -> Iterator[None]:
     hooks = [tensor._backward_hooks for tensor in hooked]
     try:
         for tensor in hooked:
@@ -325,48 +337,44 @@ def _sweep(
     if isinstance(internals, list):
         internals.clear()
     wants_times, wants_knots = wants
-    with ExitStack() as stack:
-        replayer = stack.enter_context(record.again())
-        stack.enter_context(hooks_aside(record.leaves(params)))
-        kept: KeptStates = Snapshots(record.per_step, [y for y in tensors if y is not None])
-        tensors.clear()
+    leaves = record.leaves(params)
+    with record.again() as replayer, hooks_aside(leaves):
         walk = Walk(record.ivp, record.steps, y0, replayer)
-        if record.stored is not None:
-            kept = stack.enter_context(closing(record.stored.rewind(walk, y0.detach())))
-        keeps = torch._C._autograd._get_current_graph_task_keep_graph()
-        common = (record.leaves(params), record.stats)
-        if record.chain is not None and not is_batch(cotangents):
-            gradients = chained_sweep(
-                record.ivp,
-                record.steps,
-                record.chain,
-                kept,
-                y0,
-                y_end,
-                cotangents.contiguous(),
-                *common,
-                keeps=keeps,
-                num_required=record.num_required,
-                is_complete=record.is_complete,
-            )
-        else:
-            gradients = adjoint_sweep(
-                record.ivp,
-                record.steps,
-                kept,
-                y0,
-                y_end,
-                cotangents.contiguous(),
-                *common,
-                activations=record.activations,
-                keeps_activations=keeps,
-                graphs=record.graphs,
-                num_required=record.num_required,
-                is_complete=record.is_complete,
-                knots=knots if wants_knots else None,
-                output_slopes=output_slopes,
-                replayer=replayer,
-            )
+        with _kept_states(record, tensors, walk, y0) as kept:
+            keeps = torch._C._autograd._get_current_graph_task_keep_graph()
+            common = (leaves, record.stats)
+            if record.chain is not None and not is_batch(cotangents):
+                gradients = chained_sweep(
+                    record.ivp,
+                    record.steps,
+                    record.chain,
+                    kept,
+                    y0,
+                    y_end,
+                    cotangents.contiguous(),
+                    *common,
+                    keeps=keeps,
+                    num_required=record.num_required,
+                    is_complete=record.is_complete,
+                )
+            else:
+                gradients = adjoint_sweep(
+                    record.ivp,
+                    record.steps,
+                    kept,
+                    y0,
+                    y_end,
+                    cotangents.contiguous(),
+                    *common,
+                    activations=record.activations,
+                    keeps_activations=keeps,
+                    graphs=record.graphs,
+                    num_required=record.num_required,
+                    is_complete=record.is_complete,
+                    knots=knots if wants_knots else None,
+                    output_slopes=output_slopes,
+                    replayer=replayer,
+                )
     record.check_candidates(gradients.params)
     record.stats.num_replayed_steps = walk.num_steps
     if record.stored is not None:
@@ -377,3 +385,14 @@ def _sweep(
         gradients.knots if wants_knots else None,
         *gradients.params,
     )
+
+
+def _kept_states(
+    record: Record, tensors: list[Tensor | None], walk: Walk, y0: Tensor
+) -> AbstractContextManager[KeptStates]:
+    """Return the states that were kept, as long as they are asked for."""
+    if record.stored is not None:
+        return closing(record.stored.rewind(walk, y0.detach()))
+    states = [state for state in tensors if state is not None]
+    tensors.clear()
+    return nullcontext(Snapshots(record.per_step, states, record.has_tables))

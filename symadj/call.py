@@ -26,6 +26,7 @@ from symadj.forward.differentiable import DifferentiableSteps
 from symadj.forward.field import Field
 from symadj.forward.progress import progress_bar
 from symadj.forward.solve import Integration, Solved, integrate
+from symadj.forward.steplog import StepLog
 from symadj.forward.trajectory import Stats
 from symadj.forward.transforms import is_transformed
 from symadj.forward.unrolled import IMPLICIT_IS_REVERSE_ONLY
@@ -199,9 +200,6 @@ class Call:
         if schedule.keeps_graphs and not ivp.tableau.is_explicit:
             raise UnsupportedError(f"The method {ivp.tableau.name!r} {IMPLICIT_KEEPS_NO_GRAPHS}")
         search = Search(self.field, known, is_wanted=tracked and self.searches)
-        is_foreseen = links is None and attempt.is_foreseen()
-        if not is_foreseen:
-            search.begin()
         make_keeping = lambda: Keeping(
             ivp,
             schedule,
@@ -212,7 +210,11 @@ class Call:
             want_time=reading.knots.requires_grad,
             links=links,
         )
-        solved, stats, keeping = attempt.until_complete(make_keeping, is_foreseen=is_foreseen)
+        with torch.no_grad(), attempt.ambient.in_force():
+            is_foreseen = links is None and attempt.is_foreseen()
+            if not is_foreseen:
+                search.begin()
+            solved, stats, keeping = attempt.until_complete(make_keeping, is_foreseen=is_foreseen)
         if keeping.stored is not None and keeping.stored.failure is not None:
             failure = keeping.stored.failure
             failure.ys = solved.ys if solved.ys is None else self.packing.unpack(solved.ys)
@@ -244,7 +246,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """All that surrounds the time loop of one solve.
+    """All that surrounds the time loop of one solve, without gradients, its ambient in force.
 
     Attributes
     ----------
@@ -281,8 +283,7 @@ class Attempt:
             return False
         if self._agreement is not None:  # the others may have to look, and all of them to go on
             return False
-        with torch.no_grad(), self.ambient.in_force():
-            return ivp.compiled.foresees(self.flat.detach())
+        return ivp.compiled.foresees(self.flat.detach())
 
     def until_complete(
         self, make_keeping: Callable[[], Keeping], *, is_foreseen: bool
@@ -308,8 +309,9 @@ class Attempt:
             field.nfe = 0
         if self.is_dense:  # the outputs are asked for later
             self.sharded.free()
-        if recorder is not None and not recorder.is_needed and any(s.carried for s in solved.steps):
-            solved = replace(solved, steps=[step._replace(carried=()) for step in solved.steps])
+        if recorder is not None and not recorder.is_needed and any(solved.steps.carried):
+            bare = StepLog([step._replace(carried=()) for step in solved.steps])
+            solved = replace(solved, steps=bare)
         stats.nfe_forward = field.nfe
         return solved, stats, keeping
 
@@ -323,8 +325,6 @@ class Attempt:
         start = self.flat.detach()
         ivp.field.before = recorder
         with ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
-            stack.enter_context(self.ambient.in_force())
             if self._agreement is not None:
                 stack.enter_context(self._agreement.one_solve())
             unwatched = stack.enter_context(self.sharded.watched(is_handed_over=self.tracked))
@@ -346,6 +346,7 @@ class Attempt:
                 self.flat if is_transformed() else start,
                 stats,
                 keep_step=keeping.keep_step,
+                keep_table=keeping.keep_table,
                 want_stages=keeping.want_stages,
                 want_output_slopes=self.want_slopes,
                 want_polynomials=self.is_dense,

@@ -46,10 +46,9 @@ class Sharded:
     params: dict[int, Tensor] = field(default_factory=dict)
     shards: dict[int, Tensor] = field(default_factory=dict)
 
-    @contextmanager
     def watched(
         self, *, is_handed_over: bool
-    ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    ) -> AbstractContextManager[Callable[[], AbstractContextManager[None]]]:
         """Note the modules that FSDP2 shards, and keep their parameters gathered.
 
         FSDP2 would gather them in each call, together with the other processes; and these call
@@ -60,12 +59,12 @@ class Sharded:
         is_handed_over : bool
             Whether `hand_over` follows, or `free`; otherwise the parameters are freed at the end.
 
-        Yields
-        ------
-        callable
-            Returns a context in which nobody watches, for ``torch.compile``. It guards against any
-            other hooks, which those of the next solve are, and would compile anew; and by FSDP2's
-            own, in a module that is sharded, it is stopped.
+        Returns
+        -------
+        context manager
+            Yields a callable that returns a context in which nobody watches, for
+            ``torch.compile``. It guards against any other hooks, which those of the next solve are,
+            and would compile anew; and by FSDP2's own, in a module that is sharded, it is stopped.
 
         Raises
         ------
@@ -74,8 +73,13 @@ class Sharded:
             broadcast buffers, in each call.
         """
         if not (dist.is_available() and dist.is_initialized()):
-            yield nullcontext
-            return
+            return nullcontext(nullcontext)
+        return self._watched(is_handed_over)
+
+    @contextmanager
+    def _watched(
+        self, is_handed_over: bool
+    ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
         kind = _fsdp_module() or ()
         settings: list[tuple[Any, Any]] = []
 

@@ -81,6 +81,7 @@ class Run:
             ivp=ivp,
             steps=steps,
             per_step=keeping.snapshots.per_step,
+            has_tables=keeping.snapshots.are_tables,
             stored=keeping.stored,
             activations=None if keeping.activations is None else keeping.activations.handed_over(),
             chain=None if keeping.chain is None else keeping.chain.handed_over(),

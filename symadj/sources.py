@@ -95,11 +95,13 @@ class Search:
         known = {id(param) for param in params}
         gathered = [param for param in sharded.params.values() if param.requires_grad]
         params = (*params, *(param for param in gathered if id(param) not in known))
-        check_histories(params)
-        others = (tensor for tensor in self._in_reach if id(tensor) not in sharded.shards)
+        if len(params) > len(named):  # those named were looked at before
+            check_histories(params)
+        others = [tensor for tensor in self._in_reach if id(tensor) not in sharded.shards]
+        known_too = (*params, *arg_tensors, *arg_leaves)
         return Sources(
             params=params,
-            candidates=candidates(others, (*params, *arg_tensors, *arg_leaves)),
+            candidates=candidates(others, known_too) if others else (),
             arg_tensors=arg_tensors,
             arg_leaves=arg_leaves,
             is_complete=is_complete,
@@ -122,8 +124,37 @@ def named_tensors(func: VectorField, adjoint_params: Iterable[Tensor] | None) ->
                 "gathered. Leave adjoint_params out, and they are found."
             )
     elif isinstance(func, nn.Module):
+        given = tuple(_parameters(func))
         sharded = sharded_parameters(func)  # f reads others in their place, gathered
-        given = tuple(param for param in func.parameters() if id(param) not in sharded)
+        if sharded:
+            given = tuple(param for param in given if id(param) not in sharded)
     else:
         given = ()
     return tuple({id(param): param for param in given if param.requires_grad}.values())
+
+
+def _parameters(module: nn.Module) -> Iterable[Tensor]:
+    """Return the parameters of a module, those that it names twice perhaps twice.
+
+    `nn.Module.parameters` takes twice as long, as it forms their names; but it is asked where a
+    class has a way of its own to tell.
+    """
+    kind, usual = type(module), nn.Module
+    is_usual = kind.parameters is usual.parameters
+    is_usual &= kind.named_parameters is usual.named_parameters
+    if not is_usual or kind._named_members is not usual._named_members:
+        return module.parameters()
+    found: list[Tensor | None] = []
+    seen: set[nn.Module] = set()
+    waiting: list[nn.Module | None] = [module]
+    while waiting:
+        part = waiting.pop()
+        if part is None or part in seen:
+            continue
+        if type(part).named_modules is not usual.named_modules:
+            return module.parameters()
+        seen.add(part)
+        found += part._parameters.values()
+        if part._modules:
+            waiting += reversed(part._modules.values())
+    return [param for param in found if param is not None]

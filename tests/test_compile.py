@@ -842,9 +842,9 @@ def natively(monkeypatch):
     def counted(owner, name, kind):
         original = getattr(owner, name)
 
-        def call(self, *args):
+        def call(self, *args, **kwargs):
             counts[kind] += 1
-            return original(self, *args)
+            return original(self, *args, **kwargs)
 
         monkeypatch.setattr(owner, name, call)
 

@@ -23,6 +23,7 @@ from symadj.forward.compiled import CompiledSteps
 from symadj.forward.graphs import Shortcut
 from symadj.forward.interpolation import Interpolant
 from symadj.forward.products import product
+from symadj.forward.steplog import Notes, StepLog
 from symadj.forward.traced import Method, Traced, end_time, replay_function, slope_of, stage_times
 from symadj.forward.trajectory import Step, StepGrid, Stretch
 from symadj.forward.transforms import is_batch
@@ -233,7 +234,10 @@ class CompiledSweep:
         """Return the backward pass over the steps taken as graphs, or None where there are none."""
         if steps is None or not steps.calls.are_on or is_batch(cotangents):
             return None
-        has_inside = any(step.interior_thetas for step in taken)
+        if isinstance(taken, StepLog) and taken.notes is not None:
+            has_inside = taken.notes.has_interior_outputs
+        else:
+            has_inside = any(step.interior_thetas for step in taken)
         return CompiledSweep(steps, pullback, params, time_gradient, has_inside=has_inside)
 
     def cross(
@@ -269,34 +273,36 @@ class CompiledSweep:
         is_small = y_end.nbytes <= MOST_STATE_BYTES and (self._is_small or not replays)
         if not is_small or not steps:
             return None
-        # What is compiled now is called: with cotangents of zero, which leave everything as it is.
-        nothing = torch.zeros_like(y_end)
-        t1, end_side = steps[-1].stretch.t1, steps[-1].stretch.end_side
-        span = self.steps.span_of(Stretch(t1, t1, 0.0, end_side, end_side), y_end)
-        states = [y_end.clone() for _ in range(kept.per_step)]
-        changing = (nothing, span, self._per_slope(nothing, None, None), *states)
-        asked = self._transposition(changing, replays=replays)
-        self.steps.calls.prepare(asked)
-        call = self.steps.calls.lean(asked.key, range(1 + len(self._params)))
+        key = self._key_from_start if replays else self._key
+        are_given = (True, True, self._has_inside, *(True,) * kept.per_step)
+        if not self.steps.calls.follow(key, are_given, (self._params, self._totals)):
+            self.steps.calls.prepare(self._nowhere(steps[-1].stretch, y_end, kept.per_step))
+        call = self.steps.calls.lean(key, range(1 + len(self._params)))
         dtype = self.steps.time_dtype(y_end)
         crossing = None if call is None else Crossing.of(call, y_end, dtype, num_stages)
         if call is None or crossing is None:
             return None
-        crossing.begin(steps, cotangents, interpolant.rows)
-        first, y_next = len(steps), y_end
-        while first:
-            last, first = first, max(first - MOST_STEPS, 0)
-            of_steps = [kept.of_step(at) for at in reversed(range(first, last))]
-            crossing.across(first, [y for states in reversed(of_steps) for y in states], y_next)
-            y_next = of_steps[-1][0]
-        following = [*(step.shares_first_slope for step in steps[1:]), False]
-        num_ends = interpolant.uses_end_slope and sum(
-            bool(step.interior_thetas) and not is_shared
-            for step, is_shared in zip(steps, following, strict=True)
-        )
+        crossing.begin(Notes.of(steps), cotangents, interpolant.rows)
+        num_left, num_ends, y_next = len(steps), 0, y_end
+        while num_left:
+            held, addresses = kept.take_last(MOST_STEPS)
+            count, ends = crossing.across(num_left - 1, addresses, y_next.data_ptr())
+            num_left, num_ends, y_next = num_left - count, num_ends + ends, held[0]
         self._note([is_used for _, is_used in call.outputs], num_stages * len(steps) + num_ends)
         self.steps.field.nfe += (num_stages - 1) * len(steps) if replays else 0
         return crossing.adjoint_state()
+
+    def _nowhere(self, stretch: Stretch, y: Tensor, num_states: int) -> Asked:
+        """Return what is asked for a step of no size, at the end of another, where nothing flows.
+
+        What is compiled for it is called: that leaves everything as it is.
+        """
+        nothing, (_, t1, _, _, side) = torch.zeros_like(y), stretch
+        span = self.steps.span_of(Stretch(t1, t1, 0.0, side, side), y)
+        states = [y.clone() for _ in range(num_states)]
+        shares = self._per_slope(nothing, None, None)
+        replays = num_states < len(self.steps.method.rows)
+        return self._transposition((nothing, span, shares, *states), replays=replays)
 
     def replay(self, y: Tensor, step: Step) -> list[Tensor] | None:
         """Make the stage states of a step again; None if there is no graph for it.

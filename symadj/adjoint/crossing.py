@@ -8,8 +8,8 @@ from torch import Tensor
 
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
+from symadj.forward.steplog import Notes
 from symadj.forward.tape import Tape
-from symadj.forward.trajectory import StepGrid
 from symadj.forward.transforms import outside_transforms
 
 MOST_STATE_BYTES = 2**13
@@ -106,32 +106,25 @@ class Crossing:
             pointers, adjoint_state, span_dtype, num_states, num_stages, has_shares=has_shares
         )
 
-    def begin(self, steps: StepGrid, cotangents: Tensor, rows: Sequence[Sequence[float]]) -> None:
+    def begin(self, steps: Notes, cotangents: Tensor, rows: Sequence[Sequence[float]]) -> None:
         """Get ready for a backward pass.
 
         Parameters
         ----------
-        steps : sequence of Step
+        steps : Notes
         cotangents : Tensor, shape (T, n)
             Of the outputs.
         rows : sequence of sequence of float, shape (s + 1, degree)
             Coefficients of the interpolant's weights.
         """
-        numbers, firsts, shared, thetas = array("d"), array("q"), array("q"), array("d", [0.0])
-        for (t0, t1, h, first_side, end_side), shares_first, first, inside, _, _ in steps:
-            direction = 1.0 if h > 0 else -1.0
-            numbers.extend((t0, h, t1, first_side * direction, end_side * direction))
-            firsts.append(first)
-            shared.append(shares_first)
-            thetas.extend(inside)
-        firsts.append(len(thetas))
-        coefficients = array("d", [number for row in rows for number in row])
-        self._held = numbers, firsts, shared, thetas, coefficients
+        coefficients = _numbers_of(rows)
+        self._held = steps, coefficients
         has_shares = len(self._shares) > 0
         self._pass = array(
             "q",
             [
-                *addresses(numbers, thetas, coefficients, firsts, shared),
+                *addresses(steps.spans, steps.thetas, coefficients),
+                *addresses(steps.outputs, steps.shares_first_slope),
                 cotangents.data_ptr(),
                 *addresses(self._span),
                 self._shares.data_ptr() if has_shares else 0,
@@ -148,30 +141,39 @@ class Crossing:
         here.zero_()
         self._where[:] = array("q", [here.data_ptr(), there.data_ptr()])
 
-    def across(self, first: int, states: Sequence[Tensor], y_next: Tensor) -> None:
+    def across(self, last: int, states: "array[int]", y_next: int) -> tuple[int, int]:
         """Carry the adjoint state across steps, from the last to the first.
 
         Parameters
         ----------
-        first : int
-            The first of them.
-        states : sequence of Tensor, shape (n,)
-            Those that the first is given, then those of the second, and so on.
-        y_next : Tensor, shape (n,)
-            The state at the end of the last.
+        last : int
+            The last of them.
+        states : array of int
+            Addresses of those that the first is given, then of those of the second, and so on.
+        y_next : int
+            Address of the state at the end of the last.
+
+        Returns
+        -------
+        tuple of int
+            How many steps these were, and how many end slopes were pulled back beside their stages.
         """
-        pointers = array("q", [y.data_ptr() for y in states])
-        last = first + len(states) // self._num_states - 1
-        self._pointers.loops.cross_steps(
+        count = len(states) // self._num_states
+        num_ends: int = self._pointers.loops.cross_steps(
             *self._pointers.head,
             *addresses(self._pass),
-            first,
+            last + 1 - count,
             last,
-            *addresses(pointers),
-            y_next.data_ptr(),
+            *addresses(states),
+            y_next,
         )
+        return count, num_ends
 
     def adjoint_state(self) -> Tensor:
         """Return the adjoint state where it has been carried to, shape (n,)."""
         here, there = self._both
         return (here if self._where[0] == here.data_ptr() else there).clone()
+
+
+def _numbers_of(rows: Sequence[Sequence[float]]) -> "array[float]":
+    return array("d", [number for row in rows for number in row])

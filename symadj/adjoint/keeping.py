@@ -17,7 +17,7 @@ from symadj.adjoint.stored import StoredStates
 from symadj.forward.controller import FixedGrid
 from symadj.forward.differentiable import DifferentiableSteps
 from symadj.forward.solve import Integration, Solved
-from symadj.forward.trajectory import KeepStep, Stats, Step
+from symadj.forward.trajectory import KeepStep, KeepTable, Stats, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,12 @@ class Keeping:
         """What is to be told of each step."""
         return self._keep if self._is_wanted else None
 
+    @property
+    def keep_table(self) -> KeepTable | None:
+        """What may be told of many steps at once; None where each is to be looked at."""
+        is_plain = self.stored is None and self.activations is None and self.links is None
+        return self.snapshots.keep_table if self._is_wanted and is_plain else None
+
     def _keep(
         self, step: Step, stage_states: Sequence[Tensor], evaluations: Sequence[Evaluation]
     ) -> None:
@@ -154,10 +160,10 @@ class Keeping:
 
     def count(self, stats: Stats, solved: Solved) -> None:
         """Enter into the statistics what is kept."""
-        stats.num_snapshots = len(self.snapshots.tensors)
+        stats.num_snapshots = self.snapshots.num_states
         has_end = self._is_wanted and self.schedule.capacity is None
         stats.snapshot_bytes = (stats.num_snapshots + has_end) * solved.y_end.nbytes + sum(
-            state.nbytes for step in solved.steps for states in step.carried for state in states
+            state.nbytes for states in solved.steps.carried for state in states
         )
         if self.stored is not None:
             stats.snapshot_bytes += self.stored.nbytes

@@ -106,8 +106,6 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
     Gradients
     """
     nfe_before = ivp.field.nfe
-    timetable = Timetable(ivp.clock(y0), steps)
-    weights = Weights(ivp.tableau, y0)
     pullback = Pullback(
         ivp.field,
         params,
@@ -122,22 +120,27 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         time_gradient = TimeGradient(
             knots, cotangents, anchors(steps, has_grid=ivp.step_sizes.has_grid)
         )
+    compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
+    # Between the steps of a run nobody looks, and nothing is brought back.
+    has_runs = compiled is not None and replayer is None and not ivp.observer.calls
+    if compiled is not None and has_runs:
+        of_y0 = compiled.cross(steps, kept, y_end, cotangents, ivp.interpolant)
+        if of_y0 is not None:
+            compiled.finish()
+            _count(stats, pullback, ivp.field.nfe - nfe_before)
+            by_output = _by_output(cotangents, output_slopes)
+            return Gradients(of_y0, pullback.param_gradients, times=by_output, knots=None)
+    timetable = Timetable(ivp.clock(y0), steps)
+    weights = Weights(ivp.tableau, y0)
     adjoint = StepAdjoint(ivp.tableau, weights, pullback, time_gradient)
     adjoint_state = torch.zeros_like(cotangents[0])
     explicit = ivp.tableau.is_explicit
     replay = Replay(pullback, weights, y0, graphs)
     gatherers = _Gatherers(weights, replay, cotangents[0])
-    compiled = CompiledSweep.of(ivp.compiled, pullback, params, time_gradient, steps, cotangents)
-    first_crossed, replays, crossed_all = len(steps), False, None
-    # Between the steps of a run nobody looks, and nothing is brought back.
-    has_runs = compiled is not None and replayer is None and not ivp.observer.calls
-    if compiled is not None and has_runs:
-        crossed_all = compiled.cross(steps, kept, y_end, cotangents, ivp.interpolant)
-    if crossed_all is not None:
-        first_crossed = 0
+    first_crossed, replays = len(steps), False
     y_next, next_shares = y_end, False
     del y_end  # the last step's alone
-    inside = output_cotangents(ivp, steps[-1], cotangents) if first_crossed else None
+    inside = output_cotangents(ivp, steps[-1], cotangents) if steps else None
     for index in reversed(range(first_crossed)):
         if index >= first_crossed:
             continue
@@ -229,18 +232,24 @@ def adjoint_sweep(  # noqa: PLR0912, PLR0915 - the backward pass, to be read in 
         del stages, others, evaluations, end  # before the states of the next step are made
     if compiled is not None:
         compiled.finish()
-    stats.nfe_backward = ivp.field.nfe - nfe_before
-    stats.nvjp = pullback.num_calls
-    stats.num_replayed = stats.nfe_backward - pullback.num_evaluations
+    _count(stats, pullback, ivp.field.nfe - nfe_before)
 
-    by_output = None
-    if output_slopes is not None:
-        by_output = output_time_gradient(cotangents, output_slopes)
-        if time_gradient is not None:
-            time_gradient.add_outputs(steps, by_output)
+    by_output = _by_output(cotangents, output_slopes)
+    if by_output is not None and time_gradient is not None:
+        time_gradient.add_outputs(steps, by_output)
     by_knot = None if time_gradient is None else time_gradient.knots
-    of_y0 = adjoint_state + cotangents[0] if crossed_all is None else crossed_all
+    of_y0 = adjoint_state + cotangents[0]
     return Gradients(of_y0, pullback.param_gradients, times=by_output, knots=by_knot)
+
+
+def _count(stats: Stats, pullback: Pullback, nfe: int) -> None:
+    """Enter into the statistics what a backward pass took."""
+    stats.nfe_backward, stats.nvjp = nfe, pullback.num_calls
+    stats.num_replayed = nfe - pullback.num_evaluations
+
+
+def _by_output(cotangents: Tensor, output_slopes: Tensor | None) -> Tensor | None:
+    return None if output_slopes is None else output_time_gradient(cotangents, output_slopes)
 
 
 class _Gatherers:

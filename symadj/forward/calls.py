@@ -75,7 +75,7 @@ class Calls:
         self.is_foreseen = self.is_light = self._gave_up = False
         self._shortcuts: dict[Any, Shortcut] = {}
         self._lean: list[Shortcut] = []
-        self._foreseen: dict[Any, Entry] = {}
+        self._foreseen: Entry | None = None
         self._first: tuple[Entry, tuple[Any, ...]] | None = None
         self._step: tuple[Entry, tuple[Any, ...]] | None = None
         self.unwatched: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -98,20 +98,22 @@ class Calls:
             stacklevel=2,
         )
 
-    def foresee(self, fixed: Sequence[Any], changing: Sequence[Tensor | None]) -> bool:
+    def foresee(self, asked: Asked) -> bool:
         """Return whether a graph will take the solve's steps, of which it is known what it reads.
 
         Its guards are asked here. They answer for ``f`` as a whole, in the solve to come: it will
-        do what it did when it was traced, and read what it was seen to read then. Parameters are
-        those of `Asked`.
+        do what it did when it was traced, and read what it was seen to read then.
         """
-        function = self.graphs.functions.get(self._own)
+        function = self.graphs.functions.get(asked.key)
         if function is None or not self.are_on or is_watched() or not self.is_alone:
             return False
-        entry = function.find(self._arguments(fixed, changing))
-        if entry is not None:
-            self._foreseen[self._own] = entry
-            self.is_foreseen = entry.reads is not None
+        args = self._arguments(asked.fixed, asked.changing)
+        entry = function.find(args)
+        if entry is None or entry.reads is None or entry.form is None:
+            self._foreseen = entry
+            return False
+        self._enter(asked, entry, self.graphs.gather(entry.function, args))
+        self.is_foreseen = asked.key in self._shortcuts
         return self.is_foreseen
 
     def shortcut(self, key: Any) -> Shortcut | None:
@@ -166,45 +168,51 @@ class Calls:
         is_too_large = bool(self.graphs.too_large) and _form(asked) in self.graphs.too_large
         if not self.are_on or is_watched() or is_too_large:
             return None, None
-        following = (asked.key, *(x is None for x in asked.changing))
-        shortcut = self._by_step(following, asked.fixed)
-        result: Sequence[Any] | None = None
-        if shortcut is None:
-            self.graphs.allow(asked.most_leaves, asked.most_bytes)
-            entry, called, result = self._call_by_guards(asked)
-            if entry is not None and called is not None:
-                shortcut = self._learned(following, entry, called, asked)
-        if shortcut is not None:
-            self._shortcuts[asked.key] = shortcut
-            self.is_light |= asked.key == self._own and shortcut.is_light
-        return shortcut, result
+        are_given = tuple(x is not None for x in asked.changing)
+        if self.follow(asked.key, are_given, asked.fixed):
+            return self._shortcuts[asked.key], None
+        self.graphs.allow(asked.most_leaves, asked.most_bytes)
+        entry, called, result = self._call_by_guards(asked)
+        self._enter(asked, entry, called)
+        return self._shortcuts.get(asked.key), result
 
-    def _by_step(self, following: Any, fixed: Sequence[Any]) -> Shortcut | None:
-        """Return the way around guards that have no more to ask than a step's in this solve."""
-        if self._step is None:
-            return None
+    def follow(self, key: Any, are_given: tuple[bool, ...], fixed: Sequence[Any]) -> bool:
+        """Return whether there is a way around guards that a step's in this solve answer, too.
+
+        Parameters
+        ----------
+        key : object
+        are_given : tuple of bool
+            Of what changes from call to call, whether it is a tensor or None.
+        fixed : sequence
+            As for `Asked`.
+        """
+        if self._step is None or not self.are_on or is_watched():
+            return False
         step, inputs = self._step
-        follower = step.followers.get(following)
+        follower = step.followers.get((key, are_given))
         called = None if follower is None else follower.called(inputs, fixed)
         if follower is None or called is None or follower.entry.form is None:
-            return None
-        return Shortcut(called, follower.entry.form)
+            return False
+        self._shortcuts[key] = Shortcut(called, follower.entry.form)
+        return True
 
-    def _learned(
-        self, following: Any, entry: Entry, called: Called, asked: Asked
-    ) -> Shortcut | None:
-        """Return the way around guards that were asked, and keep in mind where it leads from."""
+    def _enter(self, asked: Asked, entry: Entry | None, called: Called | None) -> None:
+        """Keep the way around guards that were asked, and what may go the same way."""
+        if entry is None or called is None:
+            return
         if asked.key == self._own:
             self._first, y = (entry, called.inputs), asked.changing[0]
             is_small = y is not None and y.nbytes <= MOST_LIGHT_BYTES
             self._step = self._first if is_small else None
         if entry.form is None or not self.is_alone:
-            return None
-        step = self._step
+            return
+        step, following = self._step, (asked.key, tuple(x is not None for x in asked.changing))
         if step is not None and entry is not step[0] and following not in step[0].followers:
             found = Follower.of(step, entry, called, asked.fixed, asked.changing)
             step[0].followers[following] = found
-        return Shortcut(called, entry.form)
+        shortcut = self._shortcuts[asked.key] = Shortcut(called, entry.form)
+        self.is_light |= asked.key == self._own and shortcut.is_light
 
     def _call_by_guards(
         self, asked: Asked
@@ -215,7 +223,7 @@ class Calls:
         args = self._arguments(asked.fixed, asked.changing)
         try:
             with self.unwatched():
-                entry = self._foreseen.pop(asked.key, None) or function.find(args)
+                entry = self._take_foreseen(asked.key) or function.find(args)
                 if entry is not None and entry.form is not None and self.is_alone:
                     return entry, graphs.gather(entry.function, args), None
                 result = function(*args) if entry is None else entry.function(*args)
@@ -237,6 +245,13 @@ class Calls:
         if entry is not None and called is not None and entry.form is None:
             entry.form = form_of(called, asked.changing, result)
         return entry, called, result
+
+    def _take_foreseen(self, key: Any) -> Entry | None:
+        """Return what the solve's own guards were asked for already, once."""
+        if key != self._own:
+            return None
+        found, self._foreseen = self._foreseen, None
+        return found
 
     def guarded(
         self, function: Traced, fixed: Sequence[Any], changing: Sequence[Tensor | None]
@@ -280,7 +295,7 @@ class Calls:
             shortcut.let_go()
         self._shortcuts.clear()
         self._lean.clear()
-        self._foreseen.clear()
+        self._foreseen = None
 
 
 def is_watched() -> bool:

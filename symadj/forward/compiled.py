@@ -169,6 +169,8 @@ class CompiledSteps:
         is_fit = self.calls.is_alone and self.keeping is None and self._outer_norm is None
         if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:
             return False
+        if self.calls.shortcut(self._own) is not None:
+            return self.calls.is_light
         call = self._step_call(self._nowhere(y0, t0), estimates=True)
         # It may be compiled now, and called for that: what f keeps is not to know of it.
         buffers = () if self.calls.is_foreseen else self.field.buffers()
@@ -202,9 +204,11 @@ class CompiledSteps:
         y0 : Tensor, shape (n,)
             The initial state.
         """
-        span = torch.empty(5, dtype=self.time_dtype(y0), device=y0.device)
-        slope = None if self.makes_first else torch.empty_like(y0)
-        return self.calls.foresee(self.fixed, (y0, span, slope))
+        if y0.is_inference():
+            return False
+        span = _blank("span", 5, self.time_dtype(y0), y0.device)
+        slope = None if self.makes_first else _blank("slope", y0.numel(), y0.dtype, y0.device)
+        return self.calls.foresee(self._step_call((y0, span, slope), estimates=self.estimates))
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
@@ -358,6 +362,13 @@ class CompiledSteps:
             return None
         self.field.nfe += len(states)
         return [y, *states]
+
+
+@functools.lru_cache(maxsize=64)
+def _blank(name: str, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a vector in whose place another will be: guards look at its form alone."""
+    with outside_transforms(), torch.inference_mode(False):
+        return torch.zeros(size, dtype=dtype, device=device)
 
 
 def _span(stretch: Stretch) -> tuple[float, ...]:

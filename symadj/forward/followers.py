@@ -98,8 +98,11 @@ class Follower(NamedTuple):
         fixed : sequence
             As for `of`.
         """
-        given = _flat(fixed)
-        if _shared(step, given) != self.shared:
+        given, known = _flat(fixed), {id(x) for x in step}
+        for x, place in zip(given, self.shared, strict=False):
+            if (step[place] is not x) if place >= 0 else (id(x) in known):
+                return None
+        if len(given) != len(self.shared):
             return None
         inputs = (None if x is None else (step if x[0] else given)[x[1]] for x in self.sources)
         return self.call._replace(inputs=tuple(inputs))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from symadj.errors import UnsupportedError
-from symadj.forward.guards import Form, GuardedFunction
+from symadj.forward.guards import Form, GuardedFunction, Part
 from symadj.forward.inductor import Inner, compile_by_inductor
 from symadj.forward.tape import Tape
 from symadj.forward.traced import Traced
@@ -85,10 +85,8 @@ class Shortcut:
     called : Called
         What it was called with, or would have been.
     form : Form
-    wanted : sequence of int, optional
+    part : Part, optional
         Which of its results are returned: all of them, unless given.
-    in_workspace : container of int, optional
-        Those of them that are read before the next call, and need no memory of their own.
 
     Attributes
     ----------
@@ -102,17 +100,12 @@ class Shortcut:
         self,
         called: Called,
         form: Form,
-        wanted: Sequence[int] | None = None,
-        in_workspace: Container[int] = (),
+        part: Part | None = None,
     ) -> None:
-        self._called, self._form = called, form
-        self.places, self.outputs = form
+        self._called, self._form, self.places = called, form, form.places
+        self.outputs = form.outputs if part is None else part.outputs
+        self._fresh = None if part is None else part.fresh
         self._tape: Tape | None = None
-        self._fresh: frozenset[int] | None = None
-        if wanted is not None:
-            self.outputs = tuple(form.outputs[place] for place in wanted)
-            fresh = {form.outputs[place][0] for place in wanted if place not in in_workspace}
-            self._fresh = frozenset(fresh - {-1})
 
     @property
     def is_light(self) -> bool:
@@ -147,7 +140,7 @@ class Shortcut:
 
     def lean(self, wanted: Sequence[int], in_workspace: Container[int]) -> "Shortcut":
         """Return the same with fewer results."""
-        return Shortcut(self._called, self._form, wanted, in_workspace)
+        return Shortcut(self._called, self._form, self._form.part(wanted, in_workspace))
 
     def let_go(self) -> None:
         """Give back what is borrowed: the shortcut is not to be called any more."""
@@ -188,6 +181,8 @@ class Graphs:
         How much a new graph may compute, all its intermediate results taken together.
     too_large : set
         Calls that would have needed a graph of more.
+    solves : dict
+        How solves are made again that C++ has made (see `symadj.repeat`).
 
     Raises
     ------
@@ -209,6 +204,7 @@ class Graphs:
         self.most_leaves: int | None = None
         self.most_bytes: int | None = None
         self.too_large: set[Any] = set()
+        self.solves: dict[Any, Any] = {}
 
     def allow(self, most_leaves: int | None, most_bytes: int | None) -> None:
         """Set what graphs to come may read and compute."""
@@ -294,7 +290,8 @@ def graphs_of(func: Any, backend: str) -> Graphs:
         owner = owner.func
     if isinstance(owner, types.MethodType):
         owner = owner.__self__
-    owner = getattr(owner, "__code__", owner)
+    if not isinstance(owner, torch.nn.Module):  # whose attributes are long in the finding
+        owner = getattr(owner, "__code__", owner)
     key = id(owner)
     place = _known.get(key)
     if place is None:

@@ -7,7 +7,7 @@ network. So the guards are asked first: where some hold, what was compiled under
 
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,7 +16,23 @@ import torch
 from symadj.forward.traced import Traced
 
 
-class Form(NamedTuple):
+class Part(NamedTuple):
+    """Some of the outputs of a graph.
+
+    Attributes
+    ----------
+    outputs
+        As in `Form`.
+    fresh : frozenset of int
+        Which outputs of the graph are to have memory of their own.
+    """
+
+    outputs: tuple[tuple[int, Any], ...]
+    fresh: frozenset[int]
+
+
+@dataclass(slots=True)
+class Form:
     """How what was compiled calls its graph: the same each time, as long as its guards hold.
 
     Attributes
@@ -29,6 +45,24 @@ class Form(NamedTuple):
 
     places: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, Any], ...]
+    _parts: dict[Any, Part] = field(default_factory=dict)
+
+    def part(self, wanted: Sequence[int], in_workspace: Container[int]) -> Part:
+        """Return some of its outputs.
+
+        Parameters
+        ----------
+        wanted : sequence of int
+            Which of the things returned.
+        in_workspace : container of int
+            Those of them that are read before the next call, and need no memory of their own.
+        """
+        key = (wanted, in_workspace)
+        if key not in self._parts:
+            fresh = {self.outputs[place][0] for place in wanted if place not in in_workspace}
+            outputs = tuple(self.outputs[place] for place in wanted)
+            self._parts[key] = Part(outputs, frozenset(fresh - {-1}))
+        return self._parts[key]
 
 
 @dataclass(slots=True)

@@ -123,8 +123,9 @@ void add_share(const Pass& pass, int64_t step, int64_t slope, Real* total) {
   }
 }
 
+// Returns how often the end slope of the step was transposed alone.
 template <typename Real>
-void cross_step(
+int64_t cross_step(
     void** kernels, const Slots& slots, const Pass& pass, int64_t step, void** states,
     const void* y_next) {
   const double* numbers = pass.numbers + 5 * step;
@@ -147,7 +148,9 @@ void cross_step(
     for (int64_t i = 0; i < n; ++i) total[i] += cotangent[i];
   };
   const bool is_last = step + 1 == pass.num_steps;
-  if (has_inside && pass.uses_end_slope && (is_last || !pass.shares_first_slope[step + 1])) {
+  const bool pulls_end =
+      has_inside && pass.uses_end_slope && (is_last || !pass.shares_first_slope[step + 1]);
+  if (pulls_end) {
     // The end slope is nobody else's: a step of no size from there transposes it alone.
     const double nowhere[5] = {numbers[2], 0, numbers[2], numbers[4], numbers[4]};
     clear();
@@ -166,23 +169,25 @@ void cross_step(
   transpose(numbers);
   for (int64_t k = begin; k < end - ends_at_output; ++k) add(k);
   if (!step) add(0);  // the output at the initial time is the initial state
+  return pulls_end;
 }
 
 }  // namespace
 
 extern "C" {
 
-// Takes steps, and writes the outputs that they pass, until the last output is passed, a step would
+// Takes steps, and writes the outputs that they pass, and that at the start of all, until the last output is passed, a step would
 // end at a fixed stop, attempts run out or rows are full; returns how many were accepted. Without
 // room for outputs it goes no further than the first. Slots: state, span, first slope; end state,
-// end slope, ratio, stage states. A row of the table takes the end state of a step, and the stage
-// states that are kept of it; four numbers are noted of each: start, end, size, next output.
+// end slope, ratio, stage states. The table takes the first state, then of each step the stage
+// states that are kept of it and the state at its end. Noted are the span of each step and the
+// first output beyond its start, and of each output its theta.
 int64_t take_steps(
     void** kernels, const int64_t* ends, const int64_t* places, void** args,
     const Control* control, Position* at, const int64_t* kinds, int64_t* attempts,
     const char* y, void* span, char** slopes, void* ratio_at,
-    char* table, int64_t state_bytes, int64_t num_kept, int64_t rows, double* taken,
-    const Goals* goals, char* outputs, const void** inner, const double* coefficients,
+    char* table, int64_t state_bytes, int64_t num_kept, int64_t rows, double* spans,
+    int64_t* firsts, double* thetas, const Goals* goals, char* outputs, const void** inner, const double* coefficients,
     const int64_t* shape) {
   Slots slots{ends, places, args};
   const bool span_is_double = kinds[0], ratio_is_double = kinds[1], state_is_double = kinds[2];
@@ -192,17 +197,20 @@ int64_t take_steps(
     write_span(span, numbers, span_is_double);
     slots.put(0, y);
     slots.put(2, slopes[0]);
-    slots.put(3, row);
+    slots.put(3, row + num_kept * state_bytes);
     slots.put(4, slopes[1]);
-    for (int64_t i = 0; i < num_kept; ++i) slots.put(6 + i, row + (1 + i) * state_bytes);
+    for (int64_t i = 0; i < num_kept; ++i) slots.put(6 + i, row + i * state_bytes);
     run(kernels, args);
   };
+  std::copy(y, y + state_bytes, table);
+  if (outputs && at->t == goals->times[0]) std::copy(y, y + state_bytes, outputs);
+  char* row = table + state_bytes;
   slots.put(1, span);
   slots.put(5, ratio_at);
   if (at->lacks_slope) {  // a step of no size ends where it starts, and its end slope is that there
     const double nowhere[5] = {at->t, 0, at->t, 0, 0};
     std::fill(slopes[0], slopes[0] + state_bytes, 0);
-    step(nowhere, table);
+    step(nowhere, row);
     std::swap(slopes[0], slopes[1]);
   }
   while (output < goals->num_times && accepted < rows && attempts[0] < attempts[1] &&
@@ -219,8 +227,8 @@ int64_t take_steps(
     if (t1 == at->t || (!outputs && (t1 - goals->times[output]) * direction >= 0)) break;
     double first = at->first_side * direction, end = at->end_side * direction;
     const double numbers[5] = {at->t, h, t1, first, end};
-    char* row = table + accepted * (1 + num_kept) * state_bytes;
     step(numbers, row);
+    char* y1 = row + num_kept * state_bytes;
     ++attempts[0], ++attempts[2];
     double ratio = std::fabs(number(ratio_at, ratio_is_double)), size = std::fabs(h);
     at->was_finite = std::isfinite(ratio);
@@ -230,45 +238,49 @@ int64_t take_steps(
     }
     at->size = control->bounded(size * control->factor(ratio, at->earlier));
     if (!(ratio <= 1 || size <= control->min_step)) continue;
+    firsts[accepted] = output;
     for (; output < goals->num_times; ++output) {
       double time = goals->times[output], theta = (time - at->t) / (t1 - at->t);
       if ((time - t1) * h > 0) break;
       char* out = outputs + output * state_bytes;
       attempts[0] = 0;
+      theta = thetas[output] = time == t1 ? 1.0 : std::min(theta, std::nextafter(1.0, 0.0));
       if (time == t1) {
-        std::copy(row, row + state_bytes, out);
+        std::copy(y1, y1 + state_bytes, out);
         continue;
       }
       inner[0] = slopes[0], inner[shape[0] - 1] = slopes[1];
-      theta = std::min(theta, std::nextafter(1.0, 0.0));
       auto write = state_is_double ? interpolate<double> : interpolate<float>;
       write(out, y, inner, coefficients, shape, theta, h);
     }
-    double* note = taken + 4 * accepted++;
-    note[0] = at->t, note[1] = t1, note[2] = h, note[3] = output;
+    std::copy(numbers, numbers + 5, spans + 5 * accepted++);
     at->earlier[1] = at->earlier[0], at->earlier[0] = ratio;
     at->t = t1, at->first_side = -1;
-    y = row;
+    y = y1, row = y1 + state_bytes;
     std::swap(slopes[0], slopes[1]);
   }
+  firsts[accepted] = output;
   at->is_finite = state_is_double ? is_finite<double>(y, shape[2]) : is_finite<float>(y, shape[2]);
   return accepted;
 }
 
-// Carries an adjoint state from the end of step `last` to the start of step `first`. Slots: adjoint
-// state, span, stage states; the adjoint state before; shares, where outputs lie inside steps.
-void cross_steps(
+// Carries an adjoint state from the end of step `last` to the start of step `first`; returns how many
+// end slopes were transposed alone. Slots: adjoint state, span, stage states; the adjoint state
+// before; shares, where outputs lie inside steps.
+int64_t cross_steps(
     void** kernels, const int64_t* ends, const int64_t* places, void** args,
     const Pass* pass, int64_t first, int64_t last, void** states, const void* y_next) {
   Slots slots{ends, places, args};
   auto cross = pass->state_is_double ? cross_step<double> : cross_step<float>;
   slots.put(1, pass->span);
   if (pass->shares) slots.put(3 + pass->num_states, pass->shares);
+  int64_t num_ends = 0;
   for (int64_t n = last; n >= first; --n) {
     void** of_step = states + (n - first) * pass->num_states;
-    cross(kernels, slots, *pass, n, of_step, y_next);
+    num_ends += cross(kernels, slots, *pass, n, of_step, y_next);
     y_next = of_step[0];
   }
+  return num_ends;
 }
 
 }  // extern "C"

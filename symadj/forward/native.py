@@ -27,7 +27,7 @@ SOURCE = Path(__file__).with_name("loops.cpp")
 T = TypeVar("T")
 
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
-SIGNATURES = {"take_steps": "pppppppppppppnnnpppppp", "cross_steps": "pppppnnpp"}
+SIGNATURES = {"take_steps": "pppppppppppppnnnpppppppp", "cross_steps": "pppppnnpp"}
 """Of what kind the arguments of each loop are: pointers and numbers."""
 
 
@@ -157,7 +157,7 @@ def build(counts: tuple[int, ...]) -> ctypes.CDLL:
     loops: ctypes.CDLL = CppCodeCache.load(f"#define CALLS {' '.join(calls)}\n{SOURCE.read_text()}")
     for name, kinds in SIGNATURES.items():
         getattr(loops, name).argtypes = [KINDS[kind] for kind in kinds]
-    loops.take_steps.restype = ctypes.c_int64
+        getattr(loops, name).restype = ctypes.c_int64
     return loops
 
 

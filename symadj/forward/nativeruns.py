@@ -13,6 +13,7 @@ from torch import Tensor
 from symadj.forward.controller import Carry, ErrorControl
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
+from symadj.forward.steplog import SPAN, Notes
 from symadj.forward.tape import Tape
 from symadj.forward.transforms import outside_transforms
 
@@ -54,10 +55,9 @@ class Taken(NamedTuple):
 
     Attributes
     ----------
-    steps : list of (float, float, float, int)
-        Start, end and size of each, and the first output beyond.
-    states : sequence of Tensor, shape (n,)
-        Of each step that at its end, and the stage states that are kept.
+    steps : Notes
+    states : Tensor, shape (1 + k, n)
+        That at the start, then of each step the stage states that are kept and that at its end.
     num_tried : int
     attempts : int
         Those since the last output.
@@ -73,8 +73,8 @@ class Taken(NamedTuple):
         Whether there was no room for more.
     """
 
-    steps: list[tuple[float, float, float, int]]
-    states: Sequence[Tensor]
+    steps: Notes
+    states: Tensor
     num_tried: int
     attempts: int
     carry: Carry
@@ -115,7 +115,10 @@ class NativeRun:
         self._control: ErrorControl | None = None
         self._after: Goals | None = None
         self._at, self._attempts = array("d", [0.0] * 9), array("q", [0, 0, 0])
-        self._noted = array("d", [0.0] * (4 * self._rows))
+        self._spans = array("d", [0.0] * (SPAN * self._rows))
+        self._outputs = array("q", [0] * (self._rows + 1))
+        self._shares = array("q", [1] * self._rows)
+        self._thetas = array("d")
         with outside_transforms():  # they serve solves to come
             self._slopes = y.new_empty(2, y.numel()).unbind()
         self._where = array("q", [slope.data_ptr() for slope in self._slopes])
@@ -171,6 +174,7 @@ class NativeRun:
         self._pointers.look_again()
         self._end_side = end_side
         self._room = 0 if goals.room is None else goals.room.data_ptr()
+        self._thetas = array("d", bytes(8 * len(goals.times)))  # for one solve: its steps hold it
         after = goals._replace(room=None)
         if control is not self._control or after != self._after:
             self._control, self._after = control, after
@@ -205,6 +209,8 @@ class NativeRun:
         attempts: int,
         first_side: int,
         slope: Tensor | None,
+        *,
+        shares_first_slope: bool,
     ) -> Taken:
         """Take steps, and write the outputs that they pass.
 
@@ -223,9 +229,11 @@ class NativeRun:
             Of the first step; see `symadj.forward.trajectory.Stretch`.
         slope : Tensor, shape (n,), or None
             ``f`` there, if it is known.
+        shares_first_slope : bool
+            Whether that is the end slope of the step before.
         """
         width = self._width
-        table = y.new_empty(self._rows * width, y.numel())
+        table = y.new_empty(1 + self._rows * width, y.numel())
         start, end = self._slopes
         if slope is not None:
             start.copy_(slope)
@@ -242,16 +250,17 @@ class NativeRun:
             y.nbytes,
             width - 1,
             self._rows,
-            *addresses(self._noted, self._goals),
+            *addresses(self._spans, self._outputs, self._thetas, self._goals),
             self._room,
             *self._last,
         )
-        noted = self._noted[: 4 * count].tolist()
+        shares = self._shares[:count]
+        shares[:1] = array("q", [shares_first_slope] * min(count, 1))
         return Taken(
-            steps=list(
-                zip(noted[::4], noted[1::4], noted[2::4], map(int, noted[3::4]), strict=True)
+            steps=Notes(
+                self._spans[: SPAN * count], self._outputs[: count + 1], shares, self._thetas
             ),
-            states=table[: count * width].unbind(),
+            states=table[: 1 + count * width],
             num_tried=self._attempts[2],
             attempts=self._attempts[0],
             carry=tuple(self._at[1:4]),

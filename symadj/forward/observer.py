@@ -25,6 +25,9 @@ STEP_EVENTS = ("step", "step_adjoint")
 JUDGED_EVENTS = ("accept_step", "reject_step", "accept_step_adjoint")
 """What is told where steps are judged, under error control. None is rejected going backward."""
 
+NAMES = {event: f"callback_{event}" for event in (*STEP_EVENTS, *JUDGED_EVENTS)}
+"""What the methods of ``f`` are called that are told."""
+
 
 class Observer:
     """Calls what callbacks there are on ``func``, and costs nothing where there are none.
@@ -41,8 +44,8 @@ class Observer:
         self.bar: Callable[[float, float], None] | None = None
         self._packing = packing
         self._callbacks: dict[str, Callback] = {}
-        for event in (*STEP_EVENTS, *JUDGED_EVENTS):
-            callback = _attribute(func, f"callback_{event}")
+        for event in () if _has_none(func) else (*STEP_EVENTS, *JUDGED_EVENTS):
+            callback = getattr(func, NAMES[event], None)
             if callback is None:
                 continue
             if event in STEP_EVENTS or is_adaptive:
@@ -69,12 +72,11 @@ class Observer:
             callback(time, self._packing.unpack(y0), size)
 
 
-def _attribute(func: object, name: str) -> Any:
-    """Return an attribute, or None: a module says soonest in its own places that it has none."""
-    if (
-        isinstance(func, nn.Module)
-        and type(func).__getattr__ is nn.Module.__getattr__
-        and not (name in vars(func) or name in func._modules or hasattr(type(func), name))
-    ):
-        return None  # its parameters and buffers are no callbacks
-    return getattr(func, name, None)
+def _has_none(func: object) -> bool:
+    """Whether ``f`` is a module without callbacks: it says so soonest in its own places."""
+    kind = type(func)
+    if not isinstance(func, nn.Module) or type(func).__getattr__ is not nn.Module.__getattr__:
+        return False
+    names = NAMES.values()  # its parameters and buffers are no callbacks
+    is_among = any(name in func.__dict__ or name in func._modules for name in names)
+    return not (is_among or any(hasattr(kind, name) for name in names))

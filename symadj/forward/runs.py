@@ -15,7 +15,8 @@ from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.graphs import Shortcut
 from symadj.forward.nativeruns import Goals, NativeRun
 from symadj.forward.slopes import SlopeList
-from symadj.forward.trajectory import KeepStep, Stats, Step, Stretch, thetas_in
+from symadj.forward.steplog import Notes, StepLog
+from symadj.forward.trajectory import KeepStep, KeepTable, Stats, Step, Stretch
 
 
 class Position(NamedTuple):
@@ -65,6 +66,8 @@ class StepRun:
         Its steps are counted up.
     keep_step : callable or None
         Told of each accepted step.
+    keep_table : callable or None
+        Told in its place of the states of many.
     want_stages : bool
         Whether it is told of all stage states.
 
@@ -83,10 +86,12 @@ class StepRun:
         goals: Goals,
         stats: Stats,
         keep_step: KeepStep | None,
+        keep_table: KeepTable | None,
         want_stages: bool,
     ) -> None:
         self._compiled, self._control, self._end_side = compiled, control, end_side
         self._stats, self._keep_step, self._times = stats, keep_step, goals.times
+        self._keep_table = keep_table
         self._num_kept = len(compiled.method.rows) - 1 if want_stages else 0
         self._call = compiled.lean_step(y, self._num_kept)
         self._native: NativeRun | None = None
@@ -102,7 +107,7 @@ class StepRun:
         """Whether C++ takes the steps, and makes the first slope of all if it is not there."""
         return self._native is not None
 
-    def advance(self, at: Position, slopes: SlopeList, steps: list[Step]) -> Position:
+    def advance(self, at: Position, slopes: SlopeList, steps: StepLog) -> Position:
         """Take steps for as long as nothing happens but that they pass outputs, at the most.
 
         Parameters
@@ -111,7 +116,7 @@ class StepRun:
         slopes : SlopeList
             Holds the first slope of the next step, unless each step makes it for itself, or it is
             the first of all that are taken in C++.
-        steps : list of Step
+        steps : StepLog
             Accepted ones are put there.
 
         Returns
@@ -121,39 +126,70 @@ class StepRun:
         """
         if self._call is None or not at.was_finite:
             return at
-        if self._native is not None:
-            return self._by_native_loop(self._native, at, slopes, steps)
-        return self._by_loop(self._call, at, slopes, steps)
+        if self._native is None:
+            return self._by_loop(self._call, at, slopes, steps)
+        slope = slopes.k[0] if slopes.has_first else None
+        at, slopes.k[0] = self._by_native_loop(self._native, at, slope, steps)
+        return at
+
+    def take_all(
+        self, y: Tensor, first_step: float, slope: Tensor | None, steps: StepLog
+    ) -> Tensor | None:
+        """Take all steps of a solve in C++.
+
+        Parameters
+        ----------
+        y : Tensor, shape (n,)
+            The initial state.
+        first_step : float
+            Size of the first step, without sign.
+        slope : Tensor, shape (n,), or None
+            ``f`` at the start; None to have that made, too.
+        steps : StepLog
+
+        Returns
+        -------
+        Tensor, shape (n,), or None
+            The state at the end; None if there is a step, or an error, that C++ leaves to others.
+        """
+        if self._native is None:
+            return None
+        carry = (first_step, 0.0, 0.0)
+        at = Position(self._times[0], y, carry, 1, 0, 0, shares_first_slope=False, was_finite=True)
+        at, _ = self._by_native_loop(self._native, at, slope, steps)
+        is_done = at.next_output == len(self._times) and self.finite is at.y
+        return at.y if is_done else None
 
     def _by_native_loop(
-        self, native: NativeRun, at: Position, slopes: SlopeList, steps: list[Step]
-    ) -> Position:
+        self, native: NativeRun, at: Position, slope: Tensor | None, steps: StepLog
+    ) -> tuple[Position, Tensor]:
+        """Return where the steps have led, and the slope there."""
         t, y, carry, next_output, attempts, side, shares_first_slope, was_finite = at
-        width, is_full = 1 + self._num_kept, True
-        while is_full and was_finite:
-            slope = slopes.k[0] if slopes.has_first else None
-            taken = native.advance(t, y, carry, next_output, attempts, side, slope)
-            states, was_finite, is_full = taken.states, taken.was_finite, taken.is_full
-            for index, (t0, t1, h, following) in enumerate(taken.steps):
-                y1, *kept = states[width * index : width * index + width]
-                stretch = Stretch(t0, t1, h, side, self._end_side)
-                passes = following > next_output
-                thetas = thetas_in(stretch, self._times, next_output) if passes else ()
-                step = Step(stretch, shares_first_slope, next_output, thetas)
-                self._accept(step, y, kept, steps)
-                t, y, side, shares_first_slope, next_output = t1, y1, -1, True, following
+        while True:
+            taken = native.advance(
+                *(t, y, carry, next_output, attempts, side, slope),
+                shares_first_slope=shares_first_slope,
+            )
+            count, was_finite = len(taken.steps), taken.was_finite
+            if count:
+                self._accept_noted(taken.steps, taken.states, steps)
+                t, y, next_output = taken.steps.end, taken.states[-1], taken.steps.outputs[-1]
+                side, shares_first_slope = -1, True
             self.finite = y if taken.is_finite else None
-            carry, attempts, slopes.k[0] = taken.carry, taken.attempts, taken.slope
-            self._stats.num_rejected += taken.num_tried - len(taken.steps)
+            carry, attempts, slope = taken.carry, taken.attempts, taken.slope
+            self._stats.num_rejected += taken.num_tried - count
             self._compiled.count(taken.num_tried)
-        return Position(t, y, carry, next_output, attempts, side, shares_first_slope, was_finite)
+            if not (taken.is_full and was_finite):
+                break
+        at = Position(t, y, carry, next_output, attempts, side, shares_first_slope, was_finite)
+        return at, slope
 
     def _by_loop(
         self,
         call: Shortcut,
         at: Position,
         slopes: SlopeList,
-        steps: list[Step],
+        steps: StepLog,
     ) -> Position:
         control, end_side = self._control, self._end_side
         t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite = at
@@ -197,7 +233,18 @@ class StepRun:
             t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite
         )
 
-    def _accept(self, step: Step, y: Tensor, kept: Sequence[Tensor], steps: list[Step]) -> None:
+    def _accept_noted(self, noted: Notes, states: Tensor, steps: StepLog) -> None:
+        """Enter accepted steps, with their states as `NativeRun` returns them."""
+        self._stats.num_accepted += len(noted)
+        if self._keep_table is not None:
+            self._keep_table(states)
+        elif self._keep_step is not None:
+            width, each = 1 + self._num_kept, states.unbind()
+            for index in range(len(noted)):
+                self._keep_step(noted.step(index), each[width * index : width * (index + 1)], ())
+        steps.note(noted)
+
+    def _accept(self, step: Step, y: Tensor, kept: Sequence[Tensor], steps: StepLog) -> None:
         """Enter an accepted step, from a state, with the stage states that are kept of it."""
         self._stats.num_accepted += 1
         if self._keep_step is not None:

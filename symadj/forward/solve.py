@@ -26,7 +26,16 @@ from symadj.forward.observer import Observer
 from symadj.forward.runs import Position, StepRun
 from symadj.forward.slopes import SlopeList, Slopes, make_slopes
 from symadj.forward.step import implicit_rk_step, rk_step
-from symadj.forward.trajectory import BELOW_ONE, KeepStep, Stats, Step, Stretch, thetas_in
+from symadj.forward.steplog import StepLog
+from symadj.forward.trajectory import (
+    BELOW_ONE,
+    KeepStep,
+    KeepTable,
+    Stats,
+    Step,
+    Stretch,
+    thetas_in,
+)
 from symadj.forward.transforms import is_finite, is_transformed
 from symadj.forward.weights import Clock, Weights
 from symadj.tableaus import ButcherTableau
@@ -89,7 +98,7 @@ class Solved:
         Initial time and output times; with an event, the initial time and the event's.
     ys : Tensor, shape (T, n), or None
         The state at each of ``times``; None under a transform, where the steps alone are wanted.
-    steps : list of Step
+    steps : StepLog
         Accepted steps.
     y_end : Tensor, shape (n,)
         State at the end of the last step, at or past the last output.
@@ -101,7 +110,7 @@ class Solved:
 
     times: tuple[float, ...]
     ys: Tensor | None
-    steps: list[Step]
+    steps: StepLog
     y_end: Tensor
     output_slopes: Tensor | None
     polynomials: list[Polynomial] | None
@@ -113,6 +122,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     stats: Stats,
     *,
     keep_step: KeepStep | None = None,
+    keep_table: KeepTable | None = None,
     want_stages: bool = False,
     want_output_slopes: bool = False,
     want_polynomials: bool = False,
@@ -130,6 +140,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     keep_step : callable, optional
         Told of each accepted step, its stage states (without ``want_stages`` of the first alone,
         which is the state at its start), and what the log of evaluations holds of it.
+    keep_table : callable, optional
+        May be told in its place of the states of many steps.
     want_stages : bool
         Whether ``keep_step`` is to be given every stage state.
     want_output_slopes : bool
@@ -160,7 +172,7 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
     outputs = _Outputs(ivp, y0, 2 if event else len(times), want_output_slopes, want_polynomials)
     trace, made = _Trace(recorder), _Trace(evaluations)
 
-    steps: list[Step] = []
+    steps = StepLog()
     t, y, next_output, attempts = times[0], y0, 1, 0
     # Error control looks at a step's end from within: there may be a discontinuity beyond.
     first_side, end_side = (0, 0)
@@ -188,7 +200,9 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
         is_ready = has_first_slope or (compiled is not None and compiled.makes_first)
         if has_runs and run is None and compiled is not None and compiled.is_known:
             goals = Goals(ivp.times, outputs.room, ivp.interpolant.rows)
-            run = StepRun(control, compiled, y, end_side, goals, stats, keep_step, want_stages)
+            run = StepRun(
+                *(control, compiled, y, end_side, goals, stats, keep_step, keep_table, want_stages)
+            )
         is_first_left = isinstance(slopes, SlopeList) and has_first_slope and not slopes.has_first
         if compiled is not None and is_first_left and not (run is not None and run.is_native):
             slopes.put(0, compiled.first_slope(y, t))

@@ -131,6 +131,10 @@ KeepStep = Callable[[Step, Sequence[Tensor], Sequence[Any]], None]
 """Told of every accepted step, its stage states, and what its evaluations have left: what is kept
 is not the loop's affair."""
 
+KeepTable = Callable[[Tensor], None]
+"""Told of the states of many steps, shape (1 + k, n): that at the start of the first, then of each
+the stage states after its first, if they are wanted, and that at its end."""
+
 
 @dataclass(slots=True)
 class Stats:
