@@ -159,12 +159,12 @@ class CompiledSteps:
             self.calls.give_up(reason, forever=False)
         if self.makes_first:
             return None
-        if self._is_light(y0, t0):
+        if self.is_light_from(y0, t0):
             self.field.nfe += slope is None
             return self.first_slope(y0, t0) if needs_slope else None
         return evaluate(y0) if slope is None else slope
 
-    def _is_light(self, y0: Tensor, t0: float) -> bool:
+    def is_light_from(self, y0: Tensor, t0: float) -> bool:
         """Return whether a step by a graph takes no longer than Python for a call of ``f``."""
         is_fit = self.calls.is_alone and self.keeping is None and self._outer_norm is None
         if not is_fit or not self.method.is_fsal or y0.nbytes > MOST_LIGHT_BYTES:

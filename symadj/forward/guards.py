@@ -116,7 +116,11 @@ class GuardedFunction:
         if entry is not None:
             return entry.function(*args)
         with (
-            torch._dynamo.config.patch(trace_autograd_ops=True, side_effect_replay_policy="error"),
+            torch._dynamo.config.patch(
+                trace_autograd_ops=True,
+                side_effect_replay_policy="error",
+                skip_nnmodule_hook_guards=False,  # a hook that comes later is to be called
+            ),
             warnings.catch_warnings(),
         ):
             # torch.compile looks for it at every tensor that f reads.
