@@ -11,6 +11,7 @@ from torch import nn
 import symadj
 from symadj import errors
 from symadj.errors import CapturedTensorError
+from symadj.sources import named_tensors
 from tests.fields import Network, largest_difference
 
 T = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -265,3 +266,38 @@ def test_named_tensors_that_hang_on_one_another_are_refused():
         symadj.odeint(field, torch.ones(2).double(), T, adjoint_params=(square, weight))
     with pytest.raises(errors.InvalidTypeError, match=r"args=\(value,\)"):
         symadj.odeint(field, torch.ones(2).double(), T, args=square)
+
+
+class Renaming(nn.Module):
+    """Tells of one of its parameters alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.told, self.untold = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+
+    def named_parameters(self, *args, **kwargs):
+        yield "told", self.told
+
+
+class Hiding(nn.Module):
+    """Says that there is no module in it, nor itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(2, 2)
+
+    def named_modules(self, *args, **kwargs):
+        return iter(())
+
+
+def test_parameters_of_a_module_are_those_that_it_tells_of():
+    shared = nn.Linear(2, 2)
+    tied = nn.Sequential(shared, nn.Sequential(shared, nn.Linear(2, 3)), nn.Linear(3, 2))
+    tied[2].weight = nn.Parameter(tied[1][1].weight.detach().T.clone())
+    tied[2].bias.requires_grad_(False)
+    tied[1].register_parameter("none", None)
+    tied[1].register_module("nothing", None)
+    for module in (tied, Renaming(), nn.Sequential(nn.Linear(2, 2), Hiding(), Renaming())):
+        wanted = [param for param in module.parameters() if param.requires_grad]
+        found = named_tensors(module, None)
+        assert [id(param) for param in found] == [id(param) for param in wanted]
