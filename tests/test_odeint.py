@@ -334,3 +334,25 @@ def test_a_call_inside_a_compiled_function(backend):
     ours = torch.autograd.grad(compiled, (y0, rate))
     theirs = torch.autograd.grad(call(y0), (y0, rate))
     assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback"),
+    reason="an older torch does not tell whether it compiles",
+)
+def test_nothing_of_a_solve_is_compiled_where_torch_gives_up_on_its_caller():
+    watchers = []
+
+    def func(t, y):
+        watchers.append(torch._C._dynamo.eval_frame.get_eval_frame_callback())
+        return -y
+
+    t = torch.tensor([0.0, 1.0])
+    with torch._dynamo.config.patch(recompile_limit=1):
+        call = torch.compile(
+            lambda y0, rtol: symadj.odeint(func, y0, t, rtol=rtol), backend="eager"
+        )
+        for n in range(1, 5):
+            call(torch.ones(n), 10.0**-n)
+    assert len(watchers) > 4
+    assert not any(watchers)
