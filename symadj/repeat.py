@@ -25,7 +25,7 @@ from symadj.forward.controller import ErrorControl
 from symadj.forward.field import Field
 from symadj.forward.graphs import Graphs, graphs_of
 from symadj.forward.interpolation import Interpolant
-from symadj.forward.nativeruns import Goals
+from symadj.forward.nativeruns import UNCHOSEN, Goals, may_choose
 from symadj.forward.observer import Observer
 from symadj.forward.runs import StepRun
 from symadj.forward.solve import Integration, Solved
@@ -164,11 +164,13 @@ class Repeat:
             *(self.control, compiled, y0, -1, goals, stats),
             *(keeping.keep_step, keeping.keep_table, keeping.want_stages),
         )
+        ivp.field.nfe += 1  # at the start
         slope, first_step = None, self.control.first_step
-        if first_step is None:
+        if may_choose(self.control):
+            first_step = UNCHOSEN
+        elif first_step is None:
             slope = compiled.first_slope(y0, self.times[0])
             first_step = self.control.select_first_step(ivp.field, self.times[0], y0, slope)
-        ivp.field.nfe += 1
         steps = StepLog()
         y_end = run.take_all(y0, first_step, slope, steps)
         return None if y_end is None else Solved(self.times, ys, steps, y_end, None, None)

@@ -308,7 +308,9 @@ class ErrorControl:
             h1 = torch.clamp(h0 * 1e-3, min=1e-6)
         else:
             h1 = (0.01 / torch.maximum(d1, d2)) ** (1.0 / self.order)
-        return torch.minimum(100 * h0, h1).item()
+        size = torch.minimum(100 * h0, h1).item()
+        # Where f is not finite a little beyond, steps are made smaller until it is.
+        return size if math.isfinite(size) else h0.item()
 
     def _norm_of(self, flat: Tensor) -> Tensor:
         norm = largest(torch.as_tensor(self.norm(flat)))

@@ -45,6 +45,7 @@ double rounded(double x, bool is_double) { return is_double ? x : static_cast<fl
 struct Control {
   double direction, min_step, max_step, safety, ifactor, dfactor, exponents[3];
   double keeps_double;  // whether times are kept as float64
+  double rtol, atol, order;
 
   double bounded(double size) const { return std::min(std::max(size, min_step), max_step); }
 
@@ -59,6 +60,7 @@ struct Control {
   }
 };
 
+// Of the size of the next step: a negative one is still to be chosen.
 struct Position {
   double t, size, earlier[2], first_side, end_side, was_finite, is_finite, lacks_slope;
 };
@@ -89,6 +91,42 @@ void interpolate(
       for (int64_t i = 0; i < n; ++i) sums[i] += weight * static_cast<const Real*>(slopes[j])[i];
   }
   std::copy(sums.begin(), sums.end(), static_cast<Real*>(out));
+}
+
+// Returns the root mean square of (a - b) / (atol + rtol |y|).
+template <typename Real>
+double scaled_norm(const Control& control, const void* y, const void* a, const void* b, int64_t n) {
+  auto at = [](const void* x, int64_t i) -> double {
+    return x ? static_cast<const Real*>(x)[i] : 0.0;
+  };
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    double x = (at(a, i) - at(b, i)) / (control.atol + control.rtol * std::fabs(at(y, i)));
+    sum += x * x;
+  }
+  return std::sqrt(sum / n);
+}
+
+// Returns the size of the first step as `ErrorControl.select_first_step` chooses it, or -1 where y
+// or its slope is not finite. `probe(h)` steps from y by h along its slope, and returns the slope there.
+template <typename Norm, typename Probe>
+double first_size(const Control& control, const void* y, const void* slope, Norm norm, Probe probe) {
+  const double d0 = norm(y, y, nullptr), d1 = norm(y, slope, nullptr);
+  if (!std::isfinite(d0) || !std::isfinite(d1)) return -1;
+  const double h0 = d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1;
+  const double d2 = norm(y, probe(control.direction * h0), slope) / h0;
+  if (!std::isfinite(d2)) return h0;  // steps are made smaller until f is finite at their ends
+  const double h1 = d1 <= 1e-15 && d2 <= 1e-15
+      ? std::max(1e-6, h0 * 1e-3)
+      : std::pow(0.01 / std::max(d1, d2), 1 / control.order);
+  return std::min(100 * h0, h1);
+}
+
+template <typename Real>
+void go_along(void* out, const void* y, const void* slope, double h, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    static_cast<Real*>(out)[i] =
+        static_cast<const Real*>(y)[i] + h * static_cast<const Real*>(slope)[i];
 }
 
 // A backward pass: what is known of all its steps. Of each there are the five numbers of its span,
@@ -193,9 +231,9 @@ int64_t take_steps(
   const bool span_is_double = kinds[0], ratio_is_double = kinds[1], state_is_double = kinds[2];
   const double direction = control->direction;
   int64_t accepted = 0, output = goals->first_output, stop = 0;
-  auto step = [&](const double* numbers, char* row) {
+  auto step = [&](const double* numbers, const char* from, char* row) {
     write_span(span, numbers, span_is_double);
-    slots.put(0, y);
+    slots.put(0, from);
     slots.put(2, slopes[0]);
     slots.put(3, row + num_kept * state_bytes);
     slots.put(4, slopes[1]);
@@ -210,8 +248,25 @@ int64_t take_steps(
   if (at->lacks_slope) {  // a step of no size ends where it starts, and its end slope is that there
     const double nowhere[5] = {at->t, 0, at->t, 0, 0};
     std::fill(slopes[0], slopes[0] + state_bytes, 0);
-    step(nowhere, row);
+    step(nowhere, y, row);
     std::swap(slopes[0], slopes[1]);
+  }
+  if (at->size < 0) {
+    const int64_t n = shape[2];
+    std::vector<char> beyond(state_bytes);
+    auto norm = [&](const void* scale, const void* a, const void* b) {
+      auto of = state_is_double ? scaled_norm<double> : scaled_norm<float>;
+      return of(*control, scale, a, b, n);
+    };
+    auto probe = [&](double h) -> const void* {
+      auto go = state_is_double ? go_along<double> : go_along<float>;
+      go(beyond.data(), y, slopes[0], h, n);
+      const double there[5] = {at->t + h, 0, at->t + h, 0, 0};
+      step(there, beyond.data(), row);
+      return slopes[1];
+    };
+    at->size = first_size(*control, y, slopes[0], norm, probe);
+    if (at->size < 0) at->was_finite = 0;  // Python is to say what is wrong
   }
   while (output < goals->num_times && accepted < rows && attempts[0] < attempts[1] &&
          at->was_finite) {
@@ -227,7 +282,7 @@ int64_t take_steps(
     if (t1 == at->t || (!outputs && (t1 - goals->times[output]) * direction >= 0)) break;
     double first = at->first_side * direction, end = at->end_side * direction;
     const double numbers[5] = {at->t, h, t1, first, end};
-    step(numbers, row);
+    step(numbers, y, row);
     char* y1 = row + num_kept * state_bytes;
     ++attempts[0], ++attempts[2];
     double ratio = std::fabs(number(ratio_at, ratio_is_double)), size = std::fabs(h);

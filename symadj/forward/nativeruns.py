@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from symadj.forward.controller import Carry, ErrorControl
+from symadj.forward.controller import Carry, ErrorControl, rms_norm
 from symadj.forward.graphs import Shortcut
 from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
 from symadj.forward.steplog import SPAN, Notes
@@ -30,6 +30,16 @@ NUM_CHANGING = 3
 """A step is given a state, a span and a first slope, which change."""
 
 MOST_ATTEMPTS = 2**62
+
+
+UNCHOSEN = -1.0
+"""In the place of the size of a first step that is still to be chosen."""
+
+
+def may_choose(control: ErrorControl) -> bool:
+    """Whether the loop can choose the first step: by torchdiffeq's norm, and one tolerance each."""
+    has_numbers = not isinstance(control.rtol, Tensor) and not isinstance(control.atol, Tensor)
+    return control.first_step is None and control.norm is rms_norm and has_numbers
 
 
 class Goals(NamedTuple):
@@ -111,7 +121,7 @@ class NativeRun:
     ) -> None:
         self._pointers, self._width = pointers, 1 + num_kept
         self._rows = min(MOST_TABLE_BYTES // (self._width * y.nbytes), MOST_ROWS)
-        self._settings, self._end_side = array("d", [0.0] * 10), 0
+        self._settings, self._end_side = array("d", [0.0] * 13), 0
         self._control: ErrorControl | None = None
         self._after: Goals | None = None
         self._at, self._attempts = array("d", [0.0] * 9), array("q", [0, 0, 0])
@@ -188,7 +198,11 @@ class NativeRun:
         factors = (control.safety, control.ifactor, control.dfactor)
         exponents = (x / control.order for x in (p + i + d, -(p + 2 * d), d))
         is_double = control.round_time is float
-        self._settings[:] = array("d", [*bounds, *factors, *exponents, is_double])
+        # Tolerances for each element are not read: the first step is then chosen elsewhere.
+        tolerances = [0.0 if isinstance(x, Tensor) else x for x in (control.rtol, control.atol)]
+        self._settings[:] = array(
+            "d", [*bounds, *factors, *exponents, is_double, *tolerances, control.order]
+        )
         fixed = control.prescribed | control.jumps
         stops = array("d", control.stops)
         is_fixed = array("d", [stop in fixed for stop in control.stops])

@@ -13,7 +13,7 @@ from torch import Tensor
 from symadj.forward.compiled import CompiledSteps
 from symadj.forward.controller import Carry, EqualSteps, ErrorControl, FixedGrid
 from symadj.forward.graphs import Shortcut
-from symadj.forward.nativeruns import Goals, NativeRun
+from symadj.forward.nativeruns import UNCHOSEN, Goals, NativeRun
 from symadj.forward.slopes import SlopeList
 from symadj.forward.steplog import Notes, StepLog
 from symadj.forward.trajectory import KeepStep, KeepTable, Stats, Step, Stretch
@@ -142,7 +142,7 @@ class StepRun:
         y : Tensor, shape (n,)
             The initial state.
         first_step : float
-            Size of the first step, without sign.
+            Size of the first step, without sign, or `UNCHOSEN`.
         slope : Tensor, shape (n,), or None
             ``f`` at the start; None to have that made, too.
         steps : StepLog
@@ -176,6 +176,7 @@ class StepRun:
                 t, y, next_output = taken.steps.end, taken.states[-1], taken.steps.outputs[-1]
                 side, shares_first_slope = -1, True
             self.finite = y if taken.is_finite else None
+            self._compiled.field.nfe += carry[0] == UNCHOSEN != taken.carry[0]
             carry, attempts, slope = taken.carry, taken.attempts, taken.slope
             self._stats.num_rejected += taken.num_tried - count
             self._compiled.count(taken.num_tried)

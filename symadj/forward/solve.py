@@ -21,7 +21,7 @@ from symadj.forward.event import Event
 from symadj.forward.field import Field
 from symadj.forward.implicit import estimate_error
 from symadj.forward.interpolation import Interpolant, Polynomial, differentiate, evaluate
-from symadj.forward.nativeruns import Goals
+from symadj.forward.nativeruns import UNCHOSEN, Goals, may_choose
 from symadj.forward.observer import Observer
 from symadj.forward.runs import Position, StepRun
 from symadj.forward.slopes import SlopeList, Slopes, make_slopes
@@ -204,8 +204,10 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
                 *(control, compiled, y, end_side, goals, stats, keep_step, keep_table, want_stages)
             )
         is_first_left = isinstance(slopes, SlopeList) and has_first_slope and not slopes.has_first
-        if compiled is not None and is_first_left and not (run is not None and run.is_native):
-            slopes.put(0, compiled.first_slope(y, t))
+        if compiled is not None and not (run is not None and run.is_native):
+            if is_first_left:
+                slopes.put(0, compiled.first_slope(y, t))
+            carry = _chosen(ivp, t, y, carry, slopes)
         if run is not None and is_ready and isinstance(slopes, SlopeList):
             at = Position(
                 t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite
@@ -214,6 +216,8 @@ def integrate(  # noqa: PLR0912, PLR0915 - the one time loop, to be read in one 
             t, y, carry, next_output, attempts, first_side, shares_first_slope, was_finite = at
             if next_output == len(times):
                 break
+            was_finite |= carry[0] == UNCHOSEN
+            carry = _chosen(ivp, t, y, carry, slopes)
         proposal = control.propose(t, carry)
         _check_attempt(ivp, t, y, proposal, attempts, was_finite)
         ivp.observer.tell("step", t, y, proposal.h)
@@ -434,11 +438,19 @@ class _Outputs:
                 self.slopes[step.outputs.stop - 1] = differentiate(polynomial, (1.0,), h)[0]
 
 
+def _chosen(ivp: Integration, t: float, y: Tensor, carry: Carry, slopes: Slopes) -> Carry:
+    """Return what a controller carries, with the size of the first step, if that was left open."""
+    if carry[0] != UNCHOSEN or not isinstance(ivp.step_sizes, ErrorControl):
+        return carry
+    return (ivp.step_sizes.select_first_step(ivp.field, t, y, slopes.k[0]), 0.0, 0.0)
+
+
 def _first_step(
     ivp: Integration, control: ErrorControl, y0: Tensor, slopes: Slopes, recorder: Recorder | None
 ) -> float:
     """Return the size of the first step, and evaluate the first slope unless steps make it."""
-    compiled, needs_slope = ivp.compiled, control.first_step is None
+    compiled = ivp.compiled
+    needs_slope = control.first_step is None and not may_choose(control)
     if compiled is not None and compiled.calls.are_on:
         begin = compiled.begin
         slope = begin(ivp.evaluate_at_start, y0, ivp.times[0], recorder, needs_slope=needs_slope)
@@ -448,6 +460,8 @@ def _first_step(
         slopes.put(0, slope)
     if control.first_step is not None:
         return control.first_step
+    if slope is None:  # C++ may choose it, where it takes the steps
+        return UNCHOSEN
     return control.select_first_step(ivp.field, ivp.times[0], y0, slopes.k[0])
 
 

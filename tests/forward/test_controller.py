@@ -199,6 +199,12 @@ def test_the_first_step_where_something_is_nothing(y0, slope, found):
     assert first_step(func, y0) == pytest.approx(found, rel=1e-4)
 
 
+def test_the_first_step_where_f_is_not_finite_a_little_farther_on():
+    y0 = torch.tensor([1.0], dtype=torch.float64)
+    found = first_step(lambda t, y: torch.where(y > 1.0, torch.nan, 2.0), y0)
+    assert found == pytest.approx(0.01 * 1.0 / 2.0)  # h0 = 0.01 d0/d1
+
+
 @pytest.mark.parametrize(
     ("y0", "slope", "named"), [(math.nan, 1.0, "y0 holds"), (1.0, math.inf, r"f\(t0, y0\)")]
 )
