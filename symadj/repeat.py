@@ -65,7 +65,7 @@ def signature_of(
     checkpoints: Any,
 ) -> Signature | None:
     """Return what tells a solve from others, or None for one that C++ cannot make."""
-    if not options or options.get("compile") is not True or is_watched():
+    if type(options) is not dict or options.get("compile") is not True or is_watched():
         return None
     values = (rtol, atol, method, checkpoints, *options.values())
     if type(y0) is not Tensor or type(t) is not Tensor or t.requires_grad or y0.is_inference():
@@ -165,14 +165,8 @@ class Repeat:
             *(keeping.keep_step, keeping.keep_table, keeping.want_stages),
         )
         ivp.field.nfe += 1  # at the start
-        slope, first_step = None, self.control.first_step
-        if may_choose(self.control):
-            first_step = UNCHOSEN
-        elif first_step is None:
-            slope = compiled.first_slope(y0, self.times[0])
-            first_step = self.control.select_first_step(ivp.field, self.times[0], y0, slope)
-        steps = StepLog()
-        y_end = run.take_all(y0, first_step, slope, steps)
+        first_step, steps = self.control.first_step, StepLog()
+        y_end = run.take_all(y0, UNCHOSEN if first_step is None else first_step, steps)
         return None if y_end is None else Solved(self.times, ys, steps, y_end, None, None)
 
 
@@ -191,6 +185,8 @@ def remember(func: VectorField, signature: Signature, run: Run) -> None:
     if not is_by_graph or run.solved.steps.notes is None or not isinstance(control, ErrorControl):
         return
     if keeping.stored is not None or keeping.activations is not None or keeping.links is not None:
+        return
+    if control.first_step is None and not may_choose(control):
         return
     solves = graphs_of(func, BACKEND).solves
     while len(solves) >= MOST_KEPT:

@@ -132,10 +132,8 @@ class StepRun:
         at, slopes.k[0] = self._by_native_loop(self._native, at, slope, steps)
         return at
 
-    def take_all(
-        self, y: Tensor, first_step: float, slope: Tensor | None, steps: StepLog
-    ) -> Tensor | None:
-        """Take all steps of a solve in C++.
+    def take_all(self, y: Tensor, first_step: float, steps: StepLog) -> Tensor | None:
+        """Take all steps of a solve in C++, which makes the first slope, too.
 
         Parameters
         ----------
@@ -143,8 +141,6 @@ class StepRun:
             The initial state.
         first_step : float
             Size of the first step, without sign, or `UNCHOSEN`.
-        slope : Tensor, shape (n,), or None
-            ``f`` at the start; None to have that made, too.
         steps : StepLog
 
         Returns
@@ -156,7 +152,7 @@ class StepRun:
             return None
         carry = (first_step, 0.0, 0.0)
         at = Position(self._times[0], y, carry, 1, 0, 0, shares_first_slope=False, was_finite=True)
-        at, _ = self._by_native_loop(self._native, at, slope, steps)
+        at, _ = self._by_native_loop(self._native, at, None, steps)
         is_done = at.next_output == len(self._times) and self.finite is at.y
         return at.y if is_done else None
 
