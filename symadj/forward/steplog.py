@@ -103,13 +103,14 @@ class StepLog(Sequence[Step]):
 
     def note(self, notes: Notes) -> None:
         """Enter steps in numbers."""
-        if self.notes is not None:
-            self.notes.extend(notes)
-            self._steps = None
-        elif self._steps is None:
+        if self._steps and self.notes is None:
+            self._steps.extend(map(notes.step, range(len(notes))))
+            return
+        if self.notes is None:
             self.notes = notes
         else:
-            self._steps.extend(map(notes.step, range(len(notes))))
+            self.notes.extend(notes)
+        self._steps = None  # to be made again
 
     @property
     def carried(self) -> Iterator[Carried]:
