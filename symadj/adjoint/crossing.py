@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -175,5 +176,6 @@ class Crossing:
         return (here if self._where[0] == here.data_ptr() else there).clone()
 
 
+@lru_cache(maxsize=64)
 def _numbers_of(rows: Sequence[Sequence[float]]) -> "array[float]":
     return array("d", [number for row in rows for number in row])

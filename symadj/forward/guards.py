@@ -109,6 +109,10 @@ class GuardedFunction:
             self._function, fullgraph=True, dynamic=False, backend=backend
         )
         self._made: dict[types.CodeType, Entry] = {}
+        code = self._function.__code__
+        self._names, self._count = code.co_varnames, code.co_argcount
+        self._has_star = bool(code.co_flags & _HAS_STAR)
+        self._cells = list(zip(code.co_freevars, self._function.__closure__ or (), strict=True))
 
     def __call__(self, *args: Any) -> Any:
         """Call what was compiled for such arguments; trace and compile it first, if need be."""
@@ -146,12 +150,10 @@ class GuardedFunction:
 
     def _by_name(self, args: Sequence[Any]) -> dict[str, Any]:
         """Return what the function would find under its names: guards are asked of that."""
-        code = self._function.__code__
-        names, count = code.co_varnames, code.co_argcount
-        found = dict(zip(names[:count], args, strict=False))
-        if code.co_flags & _HAS_STAR:
-            found[names[count]] = tuple(args[count:])
-        for name, cell in zip(code.co_freevars, self._function.__closure__ or (), strict=True):
+        found = dict(zip(self._names[: self._count], args, strict=False))
+        if self._has_star:
+            found[self._names[self._count]] = tuple(args[self._count :])
+        for name, cell in self._cells:
             found[name] = cell.cell_contents
         return found
 
