@@ -2,13 +2,19 @@
 
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
+from symadj.forward.native import (
+    Pointers,
+    addresses,
+    companion,
+    numbers_of,
+    pointers_of,
+    seats_like,
+)
 from symadj.forward.steplog import Notes
 from symadj.forward.tape import Tape
 from symadj.forward.transforms import outside_transforms
@@ -118,7 +124,7 @@ class Crossing:
         rows : sequence of sequence of float, shape (s + 1, degree)
             Coefficients of the interpolant's weights.
         """
-        coefficients = _numbers_of(rows)
+        coefficients = numbers_of(rows)
         self._held = steps, coefficients
         has_shares = len(self._shares) > 0
         self._pass = array(
@@ -174,8 +180,3 @@ class Crossing:
         """Return the adjoint state where it has been carried to, shape (n,)."""
         here, there = self._both
         return (here if self._where[0] == here.data_ptr() else there).clone()
-
-
-@lru_cache(maxsize=64)
-def _numbers_of(rows: Sequence[Sequence[float]]) -> "array[float]":
-    return array("d", [number for row in rows for number in row])

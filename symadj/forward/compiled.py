@@ -1,7 +1,6 @@
 """Whole steps as one compiled graph each, for networks so small that Python is what they cost."""
 
 import functools
-import math
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -212,11 +211,11 @@ class CompiledSteps:
 
     def span_of(self, stretch: Stretch, y: Tensor) -> Tensor:
         """Return t0, h and t1 of a stretch, and its sides as signed directions, shape (5,)."""
-        return self._numbers(_span(stretch), y)
+        return self._numbers(stretch.span, y)
 
     def spans_of(self, stretches: Sequence[Stretch], y: Tensor) -> Tensor:
         """Return what `span_of` does for many stretches, made at once: a row for each."""
-        values = [value for stretch in stretches for value in _span(stretch)]
+        values = [value for stretch in stretches for value in stretch.span]
         return self._numbers(values, y).view(-1, 5)
 
     def _numbers(self, values: Sequence[float], y: Tensor) -> Tensor:
@@ -369,12 +368,6 @@ def _blank(name: str, size: int, dtype: torch.dtype, device: torch.device) -> Te
     """Return a vector in whose place another will be: guards look at its form alone."""
     with outside_transforms(), torch.inference_mode(False):
         return torch.zeros(size, dtype=dtype, device=device)
-
-
-def _span(stretch: Stretch) -> tuple[float, ...]:
-    t0, t1, h, first_side, end_side = stretch
-    direction = math.copysign(1.0, h)
-    return t0, h, t1, first_side * direction, end_side * direction
 
 
 def _itself(x: Tensor) -> Tensor:

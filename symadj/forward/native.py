@@ -145,6 +145,12 @@ def addresses(*arrays: "array[Any]") -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
+def numbers_of(rows: Sequence[Sequence[float]]) -> "array[float]":
+    """Return rows of numbers, one after the other; not to be written to."""
+    return array("d", [number for row in rows for number in row])
+
+
+@lru_cache(maxsize=64)
 def build(counts: tuple[int, ...]) -> ctypes.CDLL:
     """Return the loops for kernels of so many pointers each."""
     from torch._inductor.codecache import CppCodeCache  # noqa: PLC0415 - as in `inductor`

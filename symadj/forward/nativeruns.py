@@ -12,7 +12,14 @@ from torch import Tensor
 
 from symadj.forward.controller import Carry, ErrorControl, rms_norm
 from symadj.forward.graphs import Shortcut
-from symadj.forward.native import Pointers, addresses, companion, pointers_of, seats_like
+from symadj.forward.native import (
+    Pointers,
+    addresses,
+    companion,
+    numbers_of,
+    pointers_of,
+    seats_like,
+)
 from symadj.forward.steplog import SPAN, Notes
 from symadj.forward.tape import Tape
 from symadj.forward.transforms import outside_transforms
@@ -209,7 +216,7 @@ class NativeRun:
         times = array("d", goals.times)
         counts = [len(times), len(stops), 0]
         self._goals = array("q", [*addresses(times, stops, is_fixed), *counts])
-        coefficients = array("d", [number for row in goals.rows for number in row])
+        coefficients = numbers_of(goals.rows)
         shape = array("q", [len(goals.rows), len(goals.rows[0]), self._slopes[0].numel()])
         self._held_goals = times, stops, is_fixed, coefficients, shape
         self._last = (*self._inner, *addresses(coefficients, shape))

@@ -40,9 +40,8 @@ class Notes:
         if isinstance(steps, StepLog) and steps.notes is not None:
             return steps.notes
         notes = Notes(array("d"), array("q"), array("q"), array("d", [0.0]))
-        for (t0, t1, h, first_side, end_side), shares_first, first, thetas, _, _ in steps:
-            direction = math.copysign(1.0, h)
-            notes.spans.extend((t0, h, t1, first_side * direction, end_side * direction))
+        for stretch, shares_first, first, thetas, _, _ in steps:
+            notes.spans.extend(stretch.span)
             notes.outputs.append(first)
             notes.shares_first_slope.append(shares_first)
             notes.thetas.extend(thetas)

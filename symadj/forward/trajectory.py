@@ -39,6 +39,13 @@ class Stretch(NamedTuple):
     first_side: int
     end_side: int
 
+    @property
+    def span(self) -> tuple[float, ...]:
+        """Start, size, end, and the sides as signed directions: what graphs and C++ are given."""
+        direction = math.copysign(1.0, self.h)
+        sides = (self.first_side * direction, self.end_side * direction)
+        return (self.t0, self.h, self.t1, *sides)
+
 
 BELOW_ONE = math.nextafter(1.0, 0.0)
 
